@@ -1,0 +1,159 @@
+"""Engine, column types and transactions: what every table stands on."""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Connection, CursorResult, Dialect, Engine, Result
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+from uuid_utils.compat import uuid7
+
+T = TypeVar("T")
+
+TRANSACTION_TRIES = 8
+"""How often a transaction that the database refused for concurrency is run again, whole."""
+
+SQLITE_BUSY_TIMEOUT_MS = 30_000
+"""How long SQLite waits for its one write lock: longer than any of our transactions, so that a wait is not an error."""
+
+_RETRYABLE_SQLSTATES = {"40001", "40P01", "55P03"}
+"""PostgreSQL: serialization failure, deadlock detected, lock not available."""
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """A moment. Takes and gives aware datetimes in UTC on both databases; a naive one is refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value!r}")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The tables. Names of constraints are spelt out so that a migration can name them."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy's own way to declare it
+        datetime: UtcDateTime(),
+        UUID: sa.Uuid(),
+        dict[str, Any]: sa.JSON(),
+        list[str]: sa.JSON(),
+    }
+
+
+def words(of: type[enum.StrEnum]) -> sa.Enum:
+    """A column that holds one of an enumeration's words, as text, checked by the database too."""
+    return sa.Enum(
+        of,
+        native_enum=False,
+        length=16,
+        create_constraint=True,
+        name=of.__name__.lower(),
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def new_id() -> UUID:
+    """A UUIDv7: sorts by time of making, so that keyset paging and locks in id order follow age."""
+    return uuid7()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def make_engine(url: str, *, pool_size: int = 5) -> Engine:
+    """An engine for PostgreSQL (`postgresql+psycopg://`) or SQLite (`sqlite:///`).
+
+    SQLite is set up so that a committed row survives a power cut (WAL, `synchronous=FULL`) and so that
+    every transaction takes the write lock when it begins: one that reads first and writes later would
+    otherwise fail with "database is locked" in the middle.
+    """
+    if url.startswith("sqlite"):
+        engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    return sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("trunkline_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def write(engine: Engine, work: Callable[[Session], T]) -> T:
+    """Run `work` in one transaction and commit it; run it again, whole, where the database says "try again".
+
+    `work` may therefore run more than once and must have no effect outside the session.
+    """
+    for tries_left in reversed(range(TRANSACTION_TRIES)):
+        try:
+            with Session(engine, expire_on_commit=False, autoflush=False) as session, session.begin():
+                return work(session)
+        except DBAPIError as error:
+            if not tries_left or not is_retryable(error):
+                raise
+            time.sleep(0.01 * (TRANSACTION_TRIES - tries_left))
+    raise AssertionError("unreachable")
+
+
+def read(engine: Engine, work: Callable[[Session], T]) -> T:
+    """Run `work` in one transaction that only reads: on SQLite it never waits for the write lock."""
+    reading = engine.execution_options(trunkline_reading=True)
+    with Session(reading, expire_on_commit=False, autoflush=False) as session, session.begin():
+        return work(session)
+
+
+def insert_for(session: Session) -> Any:
+    """The database's own `insert`, which knows ON CONFLICT."""
+    return postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+
+
+def changed(result: Result[Any]) -> int:
+    """How many rows a statement wrote."""
+    return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+def is_retryable(error: DBAPIError) -> bool:
+    """Whether the database undid the transaction only because of what others did at the same time."""
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    return sqlstate in _RETRYABLE_SQLSTATES or "database is locked" in str(error.orig)

@@ -1,0 +1,56 @@
+"""A bulk job: requests that were taken together, counted together, and paused together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, words
+
+
+class BatchState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+class Batch(Base):
+    __tablename__ = "batches"
+    __table_args__ = (
+        sa.Index(
+            "ix_batches_unfinished",
+            "id",
+            postgresql_where=sa.text("finished_at IS NULL"),
+            sqlite_where=sa.text("finished_at IS NULL"),
+        ),
+        sa.Index("ix_batches_source", "requester_id", "source_digest"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    requester_id: Mapped[UUID] = mapped_column(sa.ForeignKey("requesters.id"))
+    name: Mapped[str] = mapped_column(sa.String(200))
+    state: Mapped[BatchState] = mapped_column(words(BatchState))
+    total: Mapped[int] = mapped_column(default=0)
+    source_digest: Mapped[str | None] = mapped_column(sa.String(64))  # of the file; finds an interrupted intake
+    sealed_at: Mapped[datetime | None]  # all its rows are taken; before that it cannot finish
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+def find_interrupted(session: Session, requester_id: UUID, source_digest: str) -> Batch | None:
+    """The batch whose intake of this very file was broken off, if there is one."""
+    return session.scalar(
+        sa.select(Batch)
+        .where(
+            Batch.requester_id == requester_id,
+            Batch.source_digest == source_digest,
+            Batch.sealed_at.is_(None),
+        )
+        .order_by(Batch.id.desc())
+        .limit(1)
+    )

@@ -1,0 +1,63 @@
+"""Per-call events on a number: who called, when, for how long, as the upstream told it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, changed, insert_for
+from models.request import rfc3339
+
+
+class Call(Base):
+    __tablename__ = "calls"
+    __table_args__ = (
+        sa.UniqueConstraint("upstream", "upstream_reference"),  # an upstream tells a call more than once
+        sa.Index("ix_calls_number", "number", "id"),
+        sa.Index("ix_calls_list", "requester_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    upstream: Mapped[str] = mapped_column(sa.String(32))
+    upstream_reference: Mapped[str] = mapped_column(sa.String(255))  # the upstream's own id of the call
+    request_id: Mapped[UUID]
+    requester_id: Mapped[UUID]
+    number: Mapped[str | None] = mapped_column(sa.String(20))  # E.164: the number that was called
+    caller: Mapped[str | None] = mapped_column(sa.String(32))  # personal data
+    answer_point: Mapped[str | None] = mapped_column(sa.String(32))
+    status: Mapped[str | None] = mapped_column(sa.String(64))
+    duration: Mapped[int | None]  # seconds
+    started_at: Mapped[datetime | None]
+    started_at_raw: Mapped[str | None] = mapped_column(sa.String(64))  # as written by the upstream
+    parameters: Mapped[dict[str, Any]]  # everything that came, known or not
+    received_at: Mapped[datetime]
+
+
+def keep(session: Session, call: Mapping[str, Any]) -> bool:
+    """Store a call; False where the upstream had told it before."""
+    statement = insert_for(session)(Call).values(**call)
+    done = session.execute(statement.on_conflict_do_nothing(index_elements=["upstream", "upstream_reference"]))
+    return bool(changed(done))
+
+
+def view(call: Call) -> dict[str, Any]:
+    return {
+        "id": str(call.id),
+        "upstream": call.upstream,
+        "upstream_reference": call.upstream_reference,
+        "request": str(call.request_id),
+        "number": call.number,
+        "caller": call.caller,
+        "answer_point": call.answer_point,
+        "status": call.status,
+        "duration": call.duration,
+        "started_at": rfc3339(call.started_at),
+        "started_at_raw": call.started_at_raw,
+        "parameters": call.parameters,
+        "received_at": rfc3339(call.received_at),
+    }

@@ -1,0 +1,152 @@
+"""Claiming: taking rows that somebody must look at now, so that nobody else takes them for a while.
+
+A claim moves `due_at` to the end of a lease and raises `fence`. A claimer that dies leaves a row that becomes
+due again by itself; one that comes back late finds that its fence is old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from models import upstream
+from models.delivery import Delivery
+from models.inbox import Received
+from models.request import Priority, Request
+from models.state import Reason, State
+from models.transition import Move, apply
+
+COUNTED = 1_000
+"""A backlog is counted up to here: enough to know how many workers to wake, and cheap however long it is."""
+
+Row = TypeVar("Row", Delivery, Received)
+
+
+class Step(StrEnum):
+    """What a claimed request needs."""
+
+    SUBMIT = "submit"
+    LOOK_UP = "look_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One request in our hands until `until`. `request` is as it was written by the claim."""
+
+    request: Request
+    step: Step
+    until: datetime
+
+
+def claim_requests(session: Session, upstream_name: str, limit: int, now: datetime, lease: timedelta) -> list[Claim]:
+    """Take up to `limit` requests that are due at one upstream, single ones before those of batches.
+
+    Those that waited past their deadline are ended here and not returned. A paused upstream is asked about
+    orders that are out, but gets no new ones.
+    """
+    may_order = upstream.find_pause(session, upstream_name) is None
+    rows = _due_requests(session, upstream_name, limit, now, may_order)
+    until = now + lease
+    moves = [_claiming_move(row, now, until) for row in rows]
+    apply(session, {row.id: row for row in rows}, moves, now)
+    return [
+        Claim(row, Step.SUBMIT if row.looks == 0 else Step.LOOK_UP, until)
+        for row in rows
+        if row.state in (State.SUBMITTING, State.ACCEPTED)
+    ]
+
+
+def _due_requests(session: Session, upstream_name: str, limit: int, now: datetime, may_order: bool) -> list[Request]:
+    rows: list[Request] = []
+    for priority in (Priority.SINGLE, Priority.BULK):
+        if len(rows) == limit:
+            break
+        statement = sa.select(Request).where(
+            Request.upstream == upstream_name, Request.priority == priority, Request.due_at <= now
+        )
+        if not may_order:
+            statement = statement.where(Request.state != State.QUEUED)
+        statement = statement.order_by(Request.due_at).limit(limit - len(rows)).with_for_update(skip_locked=True)
+        rows += session.scalars(statement)
+    return rows
+
+
+def _claiming_move(row: Request, now: datetime, until: datetime) -> Move:
+    fence = row.fence + 1
+    changes: dict[str, Any]
+    if row.state is State.QUEUED and row.deadline <= now:
+        late = "It waited until its deadline and was not ordered."
+        return Move(row.id, State.FAILED, "worker", Reason.DEADLINE_PASSED, late, changes={"fence": fence})
+    if row.state is State.QUEUED:
+        changes = {"fence": fence, "attempts": row.attempts + 1, "looks": 0, "unknown_since": None}
+        return Move(row.id, State.SUBMITTING, "worker", due_at=until, changes=changes)
+    changes = {"fence": fence, "looks": row.looks + 1}
+    if row.state is State.ACCEPTED:
+        return Move(row.id, State.ACCEPTED, "worker", row.reason, row.detail, until, changes=changes)
+    detail = row.detail if row.unknown_since is not None else "The worker that was ordering it did not come back."
+    changes["unknown_since"] = row.unknown_since or now
+    return Move(row.id, State.SUBMITTING, "worker", Reason.OUTCOME_UNKNOWN, detail, until, changes=changes)
+
+
+def claim(session: Session, table: type[Row], limit: int, now: datetime, lease: timedelta) -> list[Row]:
+    """Take up to `limit` deliveries or inbox rows that are due. They come as they are after the claim."""
+    rows = list(
+        session.scalars(
+            sa.select(table)
+            .where(table.due_at <= now)
+            .order_by(table.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    for row in rows:
+        session.expunge(row)
+        row.fence, row.attempts, row.due_at = row.fence + 1, row.attempts + 1, now + lease
+    settle(session, table, rows, ("fence", "attempts", "due_at"))
+    return rows
+
+
+def settle(session: Session, table: type[Row], rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Write these columns of rows that we hold, in id order; a row that was claimed anew since is left alone.
+
+    When `fence` itself is among the columns, it is a claim: the rows are locked, and their old fence is one less.
+    """
+    target: sa.Table = table.__table__  # type: ignore[assignment]
+    held = target.c.fence == sa.bindparam("held_fence")
+    statement = sa.update(target).where(target.c.id == sa.bindparam("row_id"), held)
+    statement = statement.values({name: sa.bindparam(name) for name in columns})
+    claiming = int("fence" in columns)
+    values: list[dict[str, Any]] = [
+        {"row_id": row.id, "held_fence": row.fence - claiming} | {name: getattr(row, name) for name in columns}
+        for row in sorted(rows, key=_id_of)
+    ]
+    if values:
+        session.connection().execute(statement, values)
+
+
+def _id_of(row: Delivery | Received) -> UUID:
+    return row.id
+
+
+def count_due_requests(session: Session, upstream_name: str, now: datetime) -> int:
+    """How many requests could be claimed at an upstream now. Stops counting at `COUNTED`."""
+    statement = sa.select(Request.id).where(Request.upstream == upstream_name, Request.due_at <= now)
+    if upstream.find_pause(session, upstream_name) is not None:
+        statement = statement.where(Request.state != State.QUEUED)
+    return _count(session, statement)
+
+
+def count_due(session: Session, table: type[Row], now: datetime) -> int:
+    """How many deliveries or inbox rows could be claimed now. Stops counting at `COUNTED`."""
+    return _count(session, sa.select(table.id).where(table.due_at <= now))
+
+
+def _count(session: Session, due: sa.Select[UUID]) -> int:
+    return session.scalar(sa.select(sa.func.count()).select_from(due.limit(COUNTED).subquery())) or 0

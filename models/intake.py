@@ -1,0 +1,133 @@
+"""Taking requests in: rows, history and counts in one transaction, each idempotency key once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from models import counter, event
+from models.base import insert_for, new_id
+from models.event import Entry, EventKind
+from models.request import Kind, OnOutOfStock, Priority, Request
+from models.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """A request that was found good and is to be taken."""
+
+    upstream: str
+    kind: Kind
+    spec: dict[str, Any]
+    body_digest: str
+    deadline: datetime
+    due_at: datetime
+    idempotency_key: str | None = None
+    custom_id: str | None = None
+    custom_group: str | None = None
+    endpoint_id: UUID | None = None
+    notify_url: str | None = None
+    on_out_of_stock: OnOutOfStock = OnOutOfStock.WAIT
+    number: str | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one: `is_new`, or already there under its key with the same body or another."""
+
+    id: UUID
+    is_new: bool
+    same_body: bool = True
+
+
+def take(
+    session: Session,
+    requester_id: UUID,
+    new: Sequence[NewRequest],
+    now: datetime,
+    *,
+    batch_id: UUID | None = None,
+    actor: str = "requester",
+) -> list[Taken]:
+    """Insert these requests, `queued`; one whose key is known already is left as it is. Does not commit.
+
+    The unique constraint decides, so two that come at the same moment cannot both be new.
+    """
+    rows = [_row(requester_id, batch_id, request, now) for request in new]
+    inserted = _insert(session, rows)
+    event.append(session, [_entry(row, actor, now) for row in rows if row["id"] in inserted])
+    counter.add(session, _counts(row for row in rows if row["id"] in inserted))
+    known = _known(session, requester_id, [row["idempotency_key"] for row in rows if row["id"] not in inserted])
+    return [_taken(row, inserted, known) for row in rows]
+
+
+def _row(requester_id: UUID, batch_id: UUID | None, new: NewRequest, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "requester_id": requester_id,
+        "batch_id": batch_id,
+        "position": new.position,
+        "upstream": new.upstream,
+        "kind": new.kind,
+        "state": State.QUEUED,
+        "idempotency_key": new.idempotency_key,
+        "body_digest": new.body_digest,
+        "custom_id": new.custom_id,
+        "custom_group": new.custom_group,
+        "endpoint_id": new.endpoint_id,
+        "notify_url": new.notify_url,
+        "deadline": new.deadline,
+        "on_out_of_stock": new.on_out_of_stock,
+        "spec": new.spec,
+        "number": new.number,
+        "attempts": 0,
+        "retries": 0,
+        "looks": 0,
+        "fence": 0,
+        "priority": Priority.SINGLE if batch_id is None else Priority.BULK,
+        "due_at": new.due_at,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> set[UUID]:
+    if not rows:
+        return set()
+    table: sa.Table = Request.__table__  # type: ignore[assignment]
+    statement = insert_for(session)(table).on_conflict_do_nothing(index_elements=["requester_id", "idempotency_key"])
+    return set(session.connection().execute(statement.returning(table.c.id), rows).scalars())
+
+
+def _entry(row: dict[str, Any], actor: str, now: datetime) -> Entry:
+    return Entry(row["id"], now, EventKind.STATE, actor, to_state=State.QUEUED.value)
+
+
+def _counts(rows: Any) -> Counter[counter.Key]:
+    return Counter(
+        (row["requester_id"], row["batch_id"] or counter.NO_BATCH, row["upstream"], State.QUEUED) for row in rows
+    )
+
+
+def _known(session: Session, requester_id: UUID, keys: Sequence[str]) -> dict[str, tuple[UUID, str]]:
+    rows = session.execute(
+        sa.select(Request.idempotency_key, Request.id, Request.body_digest).where(
+            Request.requester_id == requester_id, Request.idempotency_key.in_(keys)
+        )
+    )
+    return {key: (id_, digest) for key, id_, digest in rows if key is not None}
+
+
+def _taken(row: dict[str, Any], inserted: set[UUID], known: dict[str, tuple[UUID, str]]) -> Taken:
+    if row["id"] in inserted:
+        return Taken(row["id"], is_new=True)
+    id_, digest = known[row["idempotency_key"]]
+    return Taken(id_, is_new=False, same_body=digest == row["body_digest"])

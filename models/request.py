@@ -1,0 +1,111 @@
+"""One asked-for change: provision a number, update it, or release it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, words
+from models.state import State
+
+
+class Kind(StrEnum):
+    PROVISION = "provision"
+    UPDATE = "update"
+    RELEASE = "release"
+
+
+class OnOutOfStock(StrEnum):
+    WAIT = "wait"  # stay queued and look again, until the deadline
+    FAIL = "fail"
+
+
+class Priority:
+    """Who is claimed first. Plain numbers, since the due index sorts by them."""
+
+    SINGLE = 0
+    BULK = 1
+
+
+_DUE = sa.text("due_at IS NOT NULL")
+
+
+class Request(Base):
+    __tablename__ = "requests"
+    __table_args__ = (
+        sa.UniqueConstraint("requester_id", "idempotency_key"),
+        # What is due at one upstream. Partial: requests that ended are not in it, so it stays small for ever.
+        sa.Index("ix_requests_due", "upstream", "priority", "due_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        sa.Index("ix_requests_list", "requester_id", "id"),
+        sa.Index("ix_requests_list_by_state", "requester_id", "state", "id"),
+        sa.Index("ix_requests_batch", "batch_id", "position"),
+        sa.Index("ix_requests_custom_id", "requester_id", "custom_id"),
+        sa.Index("ix_requests_number", "number"),
+        sa.Index("ix_requests_upstream_reference", "upstream_reference"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    requester_id: Mapped[UUID] = mapped_column(sa.ForeignKey("requesters.id"))
+    batch_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("batches.id"))
+    position: Mapped[int | None]  # the row's place in its batch, from 1: results come in input order
+    upstream: Mapped[str] = mapped_column(sa.String(32))
+    kind: Mapped[Kind] = mapped_column(words(Kind))
+    state: Mapped[State] = mapped_column(words(State))
+    reason: Mapped[str | None] = mapped_column(sa.String(64))
+    detail: Mapped[str | None] = mapped_column(sa.Text)
+    idempotency_key: Mapped[str | None] = mapped_column(sa.String(255))
+    body_digest: Mapped[str] = mapped_column(sa.String(64))  # same key, other body: refused
+    custom_id: Mapped[str | None] = mapped_column(sa.String(255))
+    custom_group: Mapped[str | None] = mapped_column(sa.String(255))
+    endpoint_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("endpoints.id"))
+    notify_url: Mapped[str | None] = mapped_column(sa.Text)
+    deadline: Mapped[datetime]  # when it stops waiting to be ordered
+    on_out_of_stock: Mapped[OnOutOfStock] = mapped_column(words(OnOutOfStock))
+    spec: Mapped[dict[str, Any]]
+    number: Mapped[str | None] = mapped_column(sa.String(20))  # E.164
+    upstream_reference: Mapped[str | None] = mapped_column(sa.String(255))
+    attempts: Mapped[int] = mapped_column(default=0)  # times it was claimed to be ordered
+    retries: Mapped[int] = mapped_column(default=0)  # refusals in a row that provably bought nothing
+    looks: Mapped[int] = mapped_column(default=0)  # look-ups since it was last ordered
+    unknown_since: Mapped[datetime | None]  # when the order's outcome became unknown: settling counts from here
+    fence: Mapped[int] = mapped_column(default=0)  # goes up with every claim; older claims cannot write
+    priority: Mapped[int] = mapped_column(sa.SmallInteger)
+    due_at: Mapped[datetime | None]
+    contradicted_at: Mapped[datetime | None]  # evidence came that the final state is wrong: money may be lost
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+def view(request: Request) -> dict[str, Any]:
+    """The request as people and programs see it: the answer of `GET /v1/requests/{id}`, ready for JSON."""
+    return {
+        "id": str(request.id),
+        "kind": str(request.kind),
+        "upstream": request.upstream,
+        "state": str(request.state),
+        "reason": request.reason,
+        "detail": request.detail,
+        "number": request.number,
+        "upstream_reference": request.upstream_reference,
+        "custom_id": request.custom_id,
+        "custom_group": request.custom_group,
+        "batch": None if request.batch_id is None else str(request.batch_id),
+        "spec": request.spec,
+        "attempts": request.attempts,
+        "due_at": rfc3339(request.due_at),
+        "deadline": rfc3339(request.deadline),
+        "created_at": rfc3339(request.created_at),
+        "updated_at": rfc3339(request.updated_at),
+        "finished_at": rfc3339(request.finished_at),
+    }
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """`2026-11-21T21:35:00.123456Z`; None stays None."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

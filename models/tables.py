@@ -1,0 +1,30 @@
+"""All tables, imported once, so that the metadata is whole for migrations and for the test against drift."""
+
+from models.base import Base
+from models.batch import Batch
+from models.call import Call
+from models.counter import Count
+from models.delivery import Delivery
+from models.endpoint import Endpoint
+from models.event import Event
+from models.heartbeat import Heartbeat
+from models.inbox import Received
+from models.request import Request
+from models.requester import ApiKey, Requester
+from models.upstream import Pause
+
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Batch",
+    "Call",
+    "Count",
+    "Delivery",
+    "Endpoint",
+    "Event",
+    "Heartbeat",
+    "Pause",
+    "Received",
+    "Request",
+    "Requester",
+]

@@ -1,0 +1,225 @@
+"""The one door through which a request changes state, alone or in sets.
+
+Whoever brings news (a worker, a callback, a look-up, a person) makes a `Move`. The door locks the rows,
+checks each move against the table in `models.state`, writes rows, history and counts, and files what the
+requester is to be told, all in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from models import counter, delivery, event
+from models.endpoint import EventType
+from models.event import Entry, EventKind
+from models.request import Request, view
+from models.state import FINAL, State, is_legal
+
+_TOLD = {
+    State.COMPLETED: EventType.REQUEST_COMPLETED,
+    State.FAILED: EventType.REQUEST_FAILED,
+    State.CANCELLED: EventType.REQUEST_CANCELLED,
+    State.HELD: EventType.REQUEST_HELD,
+}
+
+_WRITTEN = (
+    "state", "reason", "detail", "number", "upstream_reference", "attempts", "retries", "looks", "unknown_since",
+    "fence", "due_at", "contradicted_at", "updated_at", "finished_at",
+)  # fmt: skip
+"""The columns that a move may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What is to become of one request.
+
+    `fence` is the claim under which the mover works: a move of an older claim does not land. None is for
+    evidence, which is true whoever brings it: a callback, a person, or an upstream's word that it has the
+    order. (A frozen worker that wakes up with an acknowledgement in its hand has proof of a purchase; to
+    drop it because the claim is old would be to order again.)
+    """
+
+    request_id: UUID
+    to: State
+    actor: str
+    reason: str | None = None
+    detail: str | None = None
+    due_at: datetime | None = None
+    fence: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)  # further columns, by name
+
+
+class Landing(Enum):
+    MOVED = auto()
+    STALE = auto()  # another claim has been made since: nothing was written
+    REFUSED = auto()  # not a legal move from where the request is: recorded where it matters
+    MISSING = auto()  # no such request
+
+
+def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, Request]:
+    """Lock these rows, in id order so that two sets that overlap cannot deadlock, and read them."""
+    statement = (
+        sa.select(Request)
+        .where(Request.id.in_(sorted(set(ids))))
+        .order_by(Request.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {row.id: row for row in session.scalars(statement)}
+
+
+def transition(session: Session, moves: Sequence[Move], now: datetime) -> list[Landing]:
+    """Make these moves, in order, and say of each how it landed. Does not commit."""
+    return apply(session, lock(session, (move.request_id for move in moves)), moves, now)
+
+
+def apply(session: Session, locked: Mapping[UUID, Request], moves: Sequence[Move], now: datetime) -> list[Landing]:
+    """As `transition`, for rows that the caller has locked already. The rows it is given show the outcome.
+
+    They are detached from the session: they are written here, by one statement for the set, and by nothing else.
+    """
+    work = _Work(now)
+    for row in locked.values():
+        session.expunge(row)
+    landings = [work.make(locked.get(move.request_id), move) for move in moves]
+    work.write(session)
+    return landings
+
+
+class _Work:
+    """What a set of moves adds up to, gathered before anything is written."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.changed: dict[UUID, Request] = {}
+        self.entries: list[Entry] = []
+        self.counts: Counter[counter.Key] = Counter()
+        self.notices: list[delivery.Notice] = []
+
+    def make(self, row: Request | None, move: Move) -> Landing:
+        if row is None:
+            return Landing.MISSING
+        if move.fence is not None and move.fence != row.fence:
+            return Landing.STALE
+        if not is_legal(row.state, move.to):
+            self._refuse(row, move)
+            return Landing.REFUSED
+        self._move(row, move)
+        return Landing.MOVED
+
+    def _move(self, row: Request, move: Move) -> None:
+        start, told = row.state, row.reason
+        row.state, row.reason, row.detail, row.due_at = move.to, move.reason, move.detail, move.due_at
+        for column, value in move.changes.items():
+            setattr(row, column, value)
+        row.updated_at = self.now
+        self.changed[row.id] = row
+        if (start, told) != (move.to, move.reason):
+            self._remember(row, move, EventKind.STATE, start)
+        if start is not move.to:
+            self._count(row, start)
+            self._tell(row)
+
+    def _refuse(self, row: Request, move: Move) -> None:
+        """The request has ended. News changes nothing; if it contradicts the end, people must see it."""
+        if row.state is State.COMPLETED and move.to is State.ACCEPTED:
+            self._fill_in_reference(row, move)
+        trouble = contradiction(row, move)
+        if trouble is None:
+            return
+        row.contradicted_at = row.contradicted_at or self.now
+        self.changed[row.id] = row
+        self.entries.append(
+            Entry(
+                row.id,
+                self.now,
+                EventKind.NOTE,
+                move.actor,
+                reason="late_contradiction",
+                detail=trouble,
+                data={"claims": move.to.value, "number": move.changes.get("number")},
+            )
+        )
+
+    def _fill_in_reference(self, row: Request, move: Move) -> None:
+        """The callback was quicker than the acknowledgement, which alone knows the upstream's reference."""
+        if row.upstream_reference is None and (reference := move.changes.get("upstream_reference")):
+            row.upstream_reference = reference
+            self.changed[row.id] = row
+
+    def _remember(self, row: Request, move: Move, kind: EventKind, start: State) -> None:
+        self.entries.append(
+            Entry(
+                row.id,
+                self.now,
+                kind,
+                move.actor,
+                reason=move.reason,
+                detail=move.detail,
+                from_state=start.value,
+                to_state=move.to.value,
+            )
+        )
+
+    def _count(self, row: Request, start: State) -> None:
+        key = (row.requester_id, row.batch_id or counter.NO_BATCH, row.upstream)
+        self.counts[*key, start] -= 1
+        self.counts[*key, row.state] += 1
+
+    def _tell(self, row: Request) -> None:
+        if row.state in FINAL:
+            row.finished_at = self.now
+        if row.state in _TOLD:
+            self.notices.append(
+                delivery.Notice(
+                    _TOLD[row.state],
+                    row.requester_id,
+                    view(row),
+                    request_id=row.id,
+                    endpoint_id=row.endpoint_id,
+                    notify_url=row.notify_url,
+                )
+            )
+
+    def write(self, session: Session) -> None:
+        if self.changed:
+            rows = [self.changed[id_] for id_ in sorted(self.changed)]
+            session.connection().execute(
+                _UPDATE,
+                [{"row_id": row.id} | {name: getattr(row, name) for name in _WRITTEN} for row in rows],
+            )
+        event.append(session, self.entries)
+        counter.add(session, self.counts)
+        delivery.file(session, self.notices, self.now)
+
+
+_TABLE: sa.Table = Request.__table__  # type: ignore[assignment]
+
+_UPDATE = (
+    sa.update(_TABLE)
+    .where(_TABLE.c.id == sa.bindparam("row_id"))
+    .values({name: sa.bindparam(name) for name in _WRITTEN})
+)
+
+
+def contradiction(row: Request, move: Move) -> str | None:
+    """Why this late news is bad news for a request that has ended; None where it is harmless."""
+    number = move.changes.get("number")
+    if row.state in (State.FAILED, State.CANCELLED) and move.to in (State.ACCEPTED, State.COMPLETED):
+        return (
+            f"the upstream says {move.to} after the request was {row.state}: a number may be paid for that nobody holds"
+        )
+    if row.state is State.COMPLETED and move.to is State.FAILED:
+        return "the upstream says failed after the request was completed: the number may not work"
+    if row.state is State.COMPLETED and number is not None and row.number not in (None, number):
+        return f"completed with {row.number}, and now the upstream names {number}: it may have been bought twice"
+    return None

@@ -1,0 +1,306 @@
+"""Settings, from the environment and a `.env` file: read once at the start, all faults named together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.embedded import EmbeddedBroker
+
+DATABASE_SCHEMES = ("postgresql+psycopg", "sqlite")
+BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "redis+socket")
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+SHORTEST_SECRET = 32
+"""Characters: 32 of base64 or hex are at least 128 bits, the least that a callback token may rest on."""
+
+STANDARD_WEBHOOKS_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+"""Seconds between tries of one result, over about three days (Standard Webhooks, "Deliverability and reliability")."""
+
+LEAST_SLACK = timedelta(seconds=2)
+"""Between an upstream's time-out and the end of our lease there is time to write the answer down."""
+
+
+class SettingsError(Exception):
+    """One or more settings are missing or wrong. The message names each, a line for one."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _one_of(*schemes: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return check
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL such as https://host/path")
+    if parts.query or parts.fragment:
+        raise ValueError("must end before any ? or #")
+    return value.rstrip("/")
+
+
+def _seconds_list(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Seconds = Annotated[float, Field(ge=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class UpstreamSettings(BaseSettings):
+    """Limits of one upstream, over all workers. Durations are in seconds in the environment."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    max_in_flight: int = Field(default=50, ge=1)
+    rate: float = Field(default=50, gt=0)  # orders a second
+    timeout: PositiveSeconds = 30
+    settling: Seconds = 60
+    callback_deadline: PositiveSeconds = 1800  # AVANSER takes 7 minutes on average: not late before 30
+
+    @property
+    def answer_within(self) -> timedelta:
+        return timedelta(seconds=self.timeout)
+
+    @property
+    def settles_within(self) -> timedelta:
+        return timedelta(seconds=self.settling)
+
+    @property
+    def called_back_within(self) -> timedelta:
+        return timedelta(seconds=self.callback_deadline)
+
+    @property
+    def slack(self) -> timedelta:
+        return max(LEAST_SLACK, self.answer_within / 2)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed request is ours: time-out, settling time, and time to write the answer down."""
+        return self.answer_within + self.settles_within + self.slack
+
+    @property
+    def task_limit(self) -> timedelta:
+        """When Celery ends a task that hangs: after the time-out, before the lease."""
+        return self.answer_within + self.slack * 0.75
+
+
+class AvanserSettings(UpstreamSettings):
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_AVANSER_")
+
+    url: BaseUrl = "https://tapi.avanser.com/v1"
+    username: str | None = None
+    password: SecretStr | None = None
+    account_id: str | None = None
+
+    def missing(self) -> list[str]:
+        return _unset(self, "username", "password", "account_id")
+
+
+class TelmetricsSettings(UpstreamSettings):
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_TELMETRICS_")
+
+    url: BaseUrl = "https://api.telmetrics.com/v3/api"
+    token: SecretStr | None = None
+    subscription_key: SecretStr | None = None
+
+    def missing(self) -> list[str]:
+        return _unset(self, "token")
+
+
+class MessageMediaSettings(UpstreamSettings):
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_MESSAGEMEDIA_")
+
+    url: BaseUrl = "https://api.messagemedia.com/v1/messaging/numbers/dedicated"
+    key: SecretStr | None = None
+    secret: SecretStr | None = None
+
+    def missing(self) -> list[str]:
+        return _unset(self, "key", "secret")
+
+
+def _unset(settings: BaseSettings, *names: str) -> list[str]:
+    prefix = settings.model_config.get("env_prefix", "")
+    return [f"{prefix}{name.upper()}" for name in names if getattr(settings, name) is None]
+
+
+class _Environment(BaseSettings):
+    """The variables that belong to no upstream, as they stand in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("trunkline")))
+    database_url: Annotated[str, AfterValidator(_one_of(*DATABASE_SCHEMES))] | None = None
+    broker_url: Annotated[str, AfterValidator(_one_of(*BROKER_SCHEMES))] | None = None
+    redis_url: Annotated[str, AfterValidator(_one_of(*REDIS_SCHEMES))] | None = None
+    public_url: BaseUrl = "http://127.0.0.1:8080"
+    secret_key: SecretStr | None = None
+    max_attempts: int = Field(default=20, ge=1)
+    backoff_base: PositiveSeconds = 2
+    backoff_cap: PositiveSeconds = 600
+    delivery_backoff: Annotated[list[Seconds], NoDecode, BeforeValidator(_seconds_list), Field(min_length=1)] = list(
+        STANDARD_WEBHOOKS_SCHEDULE
+    )
+    delivery_timeout: PositiveSeconds = 15
+    stock_interval: PositiveSeconds = 60
+    default_deadline: PositiveSeconds = 7 * 86400
+    release_delay: Seconds = 3600
+    allow_private_destinations: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, checked, with what is derived from them. `repr` shows no secret."""
+
+    environment: _Environment
+    upstreams: Mapping[str, UpstreamSettings]
+    database_url: str
+    broker_url: str
+    redis_url: str | None
+    secret_keys: tuple[SecretStr, ...]
+
+    @property
+    def home(self) -> Path:
+        return self.environment.home
+
+    @property
+    def public_url(self) -> str:
+        return self.environment.public_url
+
+    @property
+    def avanser(self) -> AvanserSettings:
+        found = self.upstreams["avanser"]
+        assert isinstance(found, AvanserSettings)
+        return found
+
+    @property
+    def is_embedded_broker(self) -> bool:
+        return self.environment.broker_url is None
+
+    def missing_for(self, upstream: str) -> list[str]:
+        """The variables that must be set before anything can be ordered there; empty when all are."""
+        settings = self.upstreams[upstream]
+        assert isinstance(settings, AvanserSettings | TelmetricsSettings | MessageMediaSettings)
+        return settings.missing()
+
+
+_UPSTREAMS: dict[str, type[UpstreamSettings]] = {
+    "avanser": AvanserSettings,
+    "telmetrics": TelmetricsSettings,
+    "messagemedia": MessageMediaSettings,
+}
+
+
+def load() -> Settings:
+    """Read and check everything. Makes the home folder and, for the embedded default, its secret key.
+
+    Raises SettingsError, which names every fault.
+    """
+    faults: list[str] = []
+    environment = _read(_Environment, faults)
+    upstreams = {name: _read(kind, faults) for name, kind in _UPSTREAMS.items()}
+    for name, upstream in upstreams.items():
+        if upstream is not None:
+            faults += _half_set(name, upstream)
+    if environment is None:
+        raise SettingsError(faults)
+    keys = _secret_keys(environment, faults)
+    if faults:
+        raise SettingsError(faults)
+    broker = EmbeddedBroker(environment.home / "broker")
+    broker_url = environment.broker_url or broker.broker_url
+    return Settings(
+        environment=environment,
+        upstreams={name: upstream for name, upstream in upstreams.items() if upstream is not None},
+        database_url=environment.database_url or f"sqlite:///{environment.home.absolute() / 'trunkline.db'}",
+        broker_url=broker_url,
+        redis_url=environment.redis_url or _redis_of(broker, environment.broker_url),
+        secret_keys=keys,
+    )
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def _read(kind: type[S], faults: list[str]) -> S | None:
+    prefix = kind.model_config.get("env_prefix", "")
+    try:
+        return kind()
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False):
+            path = "".join(str(part) for part in one["loc"][:1])
+            faults.append(f"{prefix}{path.upper()}: {one['msg'].removeprefix('Value error, ')}")
+        return None
+
+
+def _half_set(name: str, upstream: UpstreamSettings) -> list[str]:
+    """An upstream with none of its credentials is not used; one with some of them is a mistake."""
+    assert isinstance(upstream, AvanserSettings | TelmetricsSettings | MessageMediaSettings)
+    missing = upstream.missing()
+    credentials = {"username", "password", "account_id", "token", "key", "secret"} & upstream.model_fields_set
+    return [f"{variable}: not set, but other credentials of {name} are" for variable in missing if credentials]
+
+
+def _secret_keys(environment: _Environment, faults: list[str]) -> tuple[SecretStr, ...]:
+    if environment.secret_key is None:
+        if environment.database_url is not None and environment.database_url.startswith("postgresql"):
+            faults.append(
+                "TRUNKLINE_SECRET_KEY: not set; with PostgreSQL every process needs the same one"
+                " (make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
+            )
+            return ()
+        return (_key_in(environment.home),)
+    keys = tuple(part.strip() for part in environment.secret_key.get_secret_value().split(",") if part.strip())
+    if not keys or any(len(key) < SHORTEST_SECRET for key in keys):
+        faults.append(f"TRUNKLINE_SECRET_KEY: each key needs at least {SHORTEST_SECRET} characters")
+    return tuple(SecretStr(key) for key in keys)
+
+
+def _key_in(home: Path) -> SecretStr:
+    """The home folder's own key, made at the first start. Readable by its owner alone from its first moment."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home / "secret.key"
+    fresh = home / f"secret.key.{os.getpid()}"
+    if not path.exists():
+        descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)  # fails where another process was quicker: then its key counts
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return SecretStr(path.read_text().strip())
+
+
+def _redis_of(embedded: EmbeddedBroker, broker_url: str | None) -> str | None:
+    """Where limits live when nothing else is said: in the broker, where that is a Redis that redis-py can reach."""
+    if broker_url is None:
+        return embedded.redis_url
+    if broker_url.startswith(("redis://", "rediss://")):
+        return broker_url
+    if broker_url.startswith("redis+socket://"):
+        return "unix://" + broker_url.removeprefix("redis+socket://")
+    return None

@@ -1,0 +1,1 @@
+"""The clients of the vendors, one file each, and what they have in common."""

@@ -1,0 +1,199 @@
+"""What every upstream answers to: two questions, five answers, two failures.
+
+`submit` orders; `look_up` asks what became of an order. An upstream that answers at once, one that calls back
+minutes later and one that wants several steps differ only in which answers they give. A client translates
+between our order and the vendor's words, and does nothing else: no state, no database, no retry.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from models.request import Kind
+from models.state import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an upstream gets to see of a request."""
+
+    request_id: UUID
+    kind: Kind
+    spec: Mapping[str, Any]  # the upstream's own body, as the requester gave it and as we found it good
+    number: str | None  # E.164: what to update or release; for a repeated order, the number to ask for again
+    upstream_reference: str | None
+    custom_id: str | None
+    custom_group: str | None
+    callback_uri: str
+    call_uri: str
+    sms_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """It is done. `number` is E.164."""
+
+    number: str | None = None
+    reference: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The upstream has the order and will say more later."""
+
+    number: str | None = None
+    reference: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The upstream said no: nothing was bought, and asking the same again would get the same."""
+
+    reason: str = Reason.UPSTREAM_REJECTED
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something was learnt that settles nothing."""
+
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The upstream shows no trace of the order. Its lists may lag: once is not proof."""
+
+
+Answer = Completed | Accepted | Rejected | Progress | NotFound
+
+
+class Unavailable(Exception):
+    """Nothing was done: asking again is safe.
+
+    `reason` is `upstream_unavailable`, or `over_limit` where the upstream asked us to slow down; `retry_after`
+    is how long it asked us to wait.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        reason: Reason = Reason.UPSTREAM_UNAVAILABLE,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(Exception):
+    """It may have been done: look before asking again. From a look-up: evidence there is, but it is ambiguous."""
+
+
+class Misconfigured(Unavailable):
+    """Nothing was done, and nothing will be until a person acts: credentials refused. Pauses the upstream."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, reason=Reason.UPSTREAM_PAUSED)
+
+
+class WrongAccount(Exception):
+    """The upstream answered for an account that is not ours. Pauses the upstream and holds the request."""
+
+
+class Unreadable(Exception):
+    """What an upstream sent us is not of the form that it documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with what a requester asks. `pointer` is a JSON pointer into the request's body."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An HTTP request from an upstream, as the inbox kept it. `query` is the raw query string."""
+
+    method: str
+    query: str
+    content_type: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedCall:
+    """A call on one of our numbers, translated. Numbers are E.164 where they can be read as such, else as sent."""
+
+    reference: str  # the upstream's own id of the call
+    number: str | None
+    caller: str | None
+    answer_point: str | None
+    status: str | None
+    duration: int | None  # seconds
+    started_at: datetime | None
+    started_at_raw: str | None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StockRow:
+    """A number that could be ordered now. `number` is E.164."""
+
+    number: str
+    country: str | None
+    region: str | None
+    type: str | None
+    pool: str | None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Upstream(ABC):
+    """A client of one vendor. Its methods may be called many at a time, on one event loop."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    async def submit(self, order: Order, deadline: timedelta) -> Answer:
+        """Order it. Raises Unavailable, OutcomeUnknown, WrongAccount."""
+
+    @abstractmethod
+    async def look_up(self, order: Order, deadline: timedelta) -> Answer:
+        """Ask what became of it. Raises Unavailable (also for a time-out: reading twice is safe), OutcomeUnknown
+        where the evidence is ambiguous, WrongAccount."""
+
+    @abstractmethod
+    async def stock(self, query: Mapping[str, str], deadline: timedelta) -> list[StockRow]:
+        """What could be ordered. Raises Unavailable, WrongAccount."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give connections back."""
+
+
+class Dialect(ABC):
+    """The vendor's words that need no connection: checking a spec, and reading what the vendor sends us."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def check(self, kind: Kind, spec: Mapping[str, Any]) -> list[Fault]:
+        """What the vendor would refuse in this spec, found before anything is taken. Pointers start at `/spec`."""
+
+    @abstractmethod
+    def read_completion(self, incoming: Incoming) -> Answer:
+        """What a completion callback says. Raises Unreadable."""
+
+    @abstractmethod
+    def read_call(self, incoming: Incoming) -> FinishedCall:
+        """What a call event says. Raises Unreadable."""
