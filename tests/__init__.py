@@ -1,0 +1,1 @@
+"""The tests: `unit` needs nothing, `integration` real databases and brokers, `chaos` real processes."""

@@ -1,0 +1,68 @@
+"""One factory for the rows that tests begin with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from models import endpoint, requester
+from models.base import read, write
+from models.endpoint import Endpoint, EventType
+from models.intake import NewRequest, take
+from models.request import Kind, Request
+from models.requester import Requester
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+"""When tests begin. Time is an argument everywhere, so it stands still unless a test moves it."""
+
+SPEC = {
+    "name": "service #1",
+    "service_number": {"country": "AU", "search_type": "szu", "szu": "sydney"},
+    "service": {"type": "transfer", "answer_point": "61401603859", "record_call": True},
+}
+
+
+def new_request(**fields: Any) -> NewRequest:
+    """A good request, with these fields otherwise."""
+    given: dict[str, Any] = {
+        "upstream": "avanser",
+        "kind": Kind.PROVISION,
+        "spec": SPEC,
+        "body_digest": "0" * 64,
+        "deadline": NOW + timedelta(days=7),
+        "due_at": NOW,
+    }
+    return NewRequest(**(given | fields))
+
+
+def make_requester(engine: Engine, name: str = "default") -> Requester:
+    return write(engine, lambda session: requester.find_or_make(session, name, NOW))
+
+
+def make_endpoint(engine: Engine, owner: Requester, url: str, *types: EventType, name: str = "crm") -> Endpoint:
+    kinds = frozenset(types or EventType)
+    return write(engine, lambda session: endpoint.create(session, owner, name, url, kinds, NOW))
+
+
+def make_requests(engine: Engine, count: int = 1, *, batch_id: UUID | None = None, **fields: Any) -> list[UUID]:
+    """Take `count` requests of the default requester, and return their ids."""
+    owner = make_requester(engine)
+
+    def work(session: Session) -> list[UUID]:
+        taken = take(session, owner.id, [new_request(**fields) for _ in range(count)], NOW, batch_id=batch_id)
+        return [one.id for one in taken]
+
+    return write(engine, work)
+
+
+def fetch(engine: Engine, request_id: UUID) -> Request:
+    def work(session: Session) -> Request:
+        found = session.get(Request, request_id)
+        assert found is not None
+        return found
+
+    return read(engine, work)

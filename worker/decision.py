@@ -1,0 +1,217 @@
+"""What an upstream's answer means for a request: pure functions, no clock, no database, no network.
+
+The rules are those of "nothing lost, nothing bought twice": only what provably did not happen is ordered again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from models.due import Claim, Step
+from models.request import OnOutOfStock, Request
+from models.state import Reason, State
+from models.transition import Move
+from worker.backoff import backoff
+from worker.upstreams.base import (
+    Accepted,
+    Answer,
+    Completed,
+    Misconfigured,
+    NotFound,
+    OutcomeUnknown,
+    Progress,
+    Rejected,
+    Unavailable,
+    WrongAccount,
+)
+
+Failure = Unavailable | OutcomeUnknown | WrongAccount
+Outcome = Answer | Failure
+
+FIRST_LOOK = timedelta(seconds=1)
+"""After an answer that did not come, look soon: most orders can be seen at once, and each one seen is settled."""
+
+LONGEST_BETWEEN_LOOKS = timedelta(hours=6)
+
+MOST_LOOKS = 12
+"""For an accepted order. With the first look after 30 minutes and doubling that is more than two days."""
+
+LONGEST_UNKNOWN = timedelta(days=1)
+"""After so long without being able to look, a person is asked."""
+
+WHILE_PAUSED = timedelta(seconds=5)
+"""How soon a request is looked at again after its upstream was paused under it. It goes out when that is resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide. `settling` is how long after a time-out an order may still land."""
+
+    settling: timedelta
+    callback_deadline: timedelta
+    stock_interval: timedelta
+    max_attempts: int
+    backoff_base: timedelta
+    backoff_cap: timedelta
+
+
+def decide(claim: Claim, outcome: Outcome, policy: Policy, now: datetime) -> Move:
+    """The move that an outcome calls for. `now` is when it came, the end of the call."""
+    if claim.step is Step.SUBMIT:
+        return _after_submit(claim.request, outcome, policy, now)
+    return _after_look(claim, outcome, policy, now)
+
+
+def evidence(request_id: UUID, answer: Answer, actor: str, policy: Policy, now: datetime) -> Move | None:
+    """The move that an upstream's unasked word calls for (a callback); None where it settles nothing."""
+    match answer:
+        case Completed() | Accepted():
+            return _ours(request_id, answer, actor, policy, now)
+        case Rejected(reason, detail):
+            return Move(request_id, State.FAILED, actor, reason, detail)
+        case Progress() | NotFound():
+            return None
+
+
+def _ours(id_: UUID, answer: Completed | Accepted, actor: str, policy: Policy, now: datetime) -> Move:
+    """Proof that the upstream has the order. Not fenced: it is true whoever brings it."""
+    known = {"number": answer.number, "upstream_reference": answer.reference}
+    changes: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+    changes |= {"retries": 0, "unknown_since": None}
+    if isinstance(answer, Completed):
+        return Move(id_, State.COMPLETED, actor, None, answer.detail, changes=changes)
+    due_at = now + policy.callback_deadline
+    return Move(id_, State.ACCEPTED, actor, None, answer.detail, due_at, changes=changes)
+
+
+def _after_submit(row: Request, outcome: Outcome, policy: Policy, now: datetime) -> Move:
+    match outcome:
+        case Completed() | Accepted():
+            return _ours(row.id, outcome, "worker", policy, now)
+        case Rejected(Reason.OUT_OF_STOCK, detail) if row.on_out_of_stock is OnOutOfStock.WAIT:
+            due_at = min(now + policy.stock_interval, row.deadline)
+            return _fenced(row, State.QUEUED, Reason.OUT_OF_STOCK, detail, due_at, retries=0)
+        case Rejected(reason, detail):
+            return _fenced(row, State.FAILED, reason, detail)
+        case Misconfigured():
+            due_at = now + WHILE_PAUSED
+            return _fenced(row, State.QUEUED, Reason.UPSTREAM_PAUSED, str(outcome), due_at)
+        case Unavailable():
+            return _again_later(row, outcome, policy, now)
+        case WrongAccount():
+            return _fenced(row, State.HELD, Reason.WRONG_ACCOUNT, str(outcome))
+        case OutcomeUnknown() | Progress() | NotFound():
+            # The last two are no answers to an order: they prove nothing, which is what unknown means.
+            detail = str(outcome) if isinstance(outcome, OutcomeUnknown) else "The upstream did not say what it did."
+            due_at = now + FIRST_LOOK
+            return _fenced(row, State.SUBMITTING, Reason.OUTCOME_UNKNOWN, detail, due_at, unknown_since=now)
+
+
+def _again_later(row: Request, refusal: Unavailable, policy: Policy, now: datetime) -> Move:
+    """Nothing was bought. A request to slow down is no failure and does not count towards the most attempts."""
+    retries = row.retries if refusal.reason is Reason.OVER_LIMIT else row.retries + 1
+    if retries >= policy.max_attempts:
+        detail = f"Given up after {retries} tries; nothing was ordered. The last one: {refusal}"
+        return _fenced(row, State.FAILED, Reason.UPSTREAM_UNAVAILABLE, detail, retries=retries)
+    wait = backoff(max(1, retries), policy.backoff_base, policy.backoff_cap)
+    due_at = now + max(wait, refusal.retry_after or timedelta())
+    return _fenced(row, State.QUEUED, refusal.reason, str(refusal), due_at, retries=retries)
+
+
+def _after_look(claim: Claim, outcome: Outcome, policy: Policy, now: datetime) -> Move:
+    row = claim.request
+    match outcome:
+        case Completed():
+            return _ours(row.id, outcome, "look_up", policy, now)
+        case Accepted() if row.state is not State.ACCEPTED:
+            return _ours(row.id, outcome, "look_up", policy, now)
+        case Rejected(reason, detail):
+            return _fenced(row, State.FAILED, reason, detail, actor="look_up")
+        case WrongAccount():
+            return _fenced(row, State.HELD, Reason.WRONG_ACCOUNT, str(outcome), actor="look_up")
+        case OutcomeUnknown():
+            return _fenced(row, State.HELD, Reason.OUTCOME_UNKNOWN, str(outcome), actor="look_up")
+        case NotFound() if row.state is State.SUBMITTING:
+            return _absent(claim, policy, now)
+        case _:
+            return _still_open(row, outcome, policy, now)
+
+
+def _absent(claim: Claim, policy: Policy, now: datetime) -> Move:
+    """The upstream shows no trace of an order of unknown outcome.
+
+    Its list may lag, so one look is not proof. A second one, begun when the settling time had passed, is: then
+    the order is made again.
+    """
+    row = claim.request
+    assert row.unknown_since is not None  # the claim set it
+    settled_at = row.unknown_since + policy.settling
+    looked_at = row.updated_at  # the claim's own time: before the question was asked
+    if row.looks < 2 or looked_at < settled_at:
+        detail = "Not to be seen at the upstream; looked at once more when the settling time has passed."
+        due_at = max(settled_at, now + FIRST_LOOK)
+        return _fenced(row, State.SUBMITTING, Reason.OUTCOME_UNKNOWN, detail, due_at, actor="look_up")
+    retries = row.retries + 1
+    if retries >= policy.max_attempts:
+        detail = f"Given up after {retries} tries; the upstream shows no order."
+        return _fenced(row, State.FAILED, Reason.UPSTREAM_UNAVAILABLE, detail, actor="look_up", retries=retries)
+    detail = "The upstream shows no order, also after the settling time: it is ordered again."
+    changes = {"retries": retries, "looks": 0, "unknown_since": None}
+    return _fenced(row, State.QUEUED, None, detail, now, actor="look_up", **changes)
+
+
+def _still_open(row: Request, outcome: Outcome, policy: Policy, now: datetime) -> Move:
+    """Nothing new was learnt, or the upstream could not be asked: look again later, ever more seldom."""
+    waits_for_callback = row.state is State.ACCEPTED
+    first = policy.callback_deadline if waits_for_callback else policy.backoff_base
+    due_at = now + min(first * float(2 ** min(row.looks, 20)), LONGEST_BETWEEN_LOOKS)
+    detail = _said(outcome)
+    if waits_for_callback and row.looks >= MOST_LOOKS:
+        return _fenced(row, State.HELD, Reason.CALLBACK_MISSING, detail, actor="look_up")
+    if row.unknown_since is not None and now - row.unknown_since > LONGEST_UNKNOWN:
+        return _fenced(row, State.HELD, Reason.OUTCOME_UNKNOWN, detail, actor="look_up")
+    return _fenced(row, row.state, row.reason, detail, due_at, actor="look_up")
+
+
+def _fenced(
+    row: Request,
+    to: State,
+    reason: str | None,
+    detail: str | None,
+    due_at: datetime | None = None,
+    *,
+    actor: str = "worker",
+    **changes: Any,
+) -> Move:
+    return Move(row.id, to, actor, reason, detail, due_at, row.fence, changes)
+
+
+def _said(outcome: Outcome) -> str:
+    match outcome:
+        case NotFound():
+            return "The upstream had accepted it, and its list does not show it."
+        case Progress(detail) | Accepted(detail=detail):
+            return detail or "The upstream has it and has not finished."
+        case _:
+            return str(outcome)
+
+
+def name_of(outcome: Outcome) -> str:
+    """One of the five answers or three failures, as a word for history and metrics: `accepted`, `outcome_unknown`…"""
+    return _NAMES.get(type(outcome), "unavailable")
+
+
+_NAMES: dict[type, str] = {
+    Completed: "completed",
+    Accepted: "accepted",
+    Rejected: "rejected",
+    Progress: "progress",
+    NotFound: "not_found",
+    Unavailable: "unavailable",
+    Misconfigured: "misconfigured",
+    OutcomeUnknown: "outcome_unknown",
+    WrongAccount: "wrong_account",
+}

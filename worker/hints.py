@@ -1,0 +1,114 @@
+"""Hints: telling the workers that something is due, without ever waiting for the broker.
+
+Whoever has committed work says so here. A thread sends the hint; several that come while it is busy become one.
+When the broker is away the hint is dropped and logged: the relay finds the rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES, app
+
+log = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 4
+"""Hints for one queue sent together: enough to set every process of a worker going."""
+
+_TASKS: Mapping[str, tuple[str, list[Any]]] = {
+    INBOX: ("trunkline.read_inbox", []),
+    DELIVERIES: ("trunkline.deliver", []),
+    **{queue: ("trunkline.advance", [name]) for name, queue in UPSTREAM_QUEUES.items()},
+}
+
+
+class _Sender:
+    """The thread of one process, and what it has still to send."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._wanted: dict[str, int] = {}
+        self._condition = threading.Condition()
+        self._busy = False
+        threading.Thread(target=self._run, name="hints", daemon=True).start()
+
+    def want(self, queue: str, count: int) -> None:
+        with self._condition:
+            self._wanted[queue] = min(MOST_AT_ONCE, max(count, self._wanted.get(queue, 0)))
+            self._condition.notify_all()
+
+    def flush(self, within: timedelta) -> bool:
+        give_up_at = time.monotonic() + within.total_seconds()
+        with self._condition:
+            while self._wanted or self._busy:
+                left = give_up_at - time.monotonic()
+                if left <= 0:
+                    return False
+                self._condition.wait(left)
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._wanted:
+                    self._condition.wait()
+                wanted, self._wanted, self._busy = self._wanted, {}, True
+            for queue, count in wanted.items():
+                _send(queue, count)
+            with self._condition:
+                self._busy = False
+                self._condition.notify_all()
+
+
+def _send(queue: str, count: int) -> None:
+    task, args = _TASKS[queue]
+    try:
+        for _ in range(count):
+            app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True)
+    except Exception as error:  # noqa: BLE001 -- the edge of a thread: a lost hint costs a second, a dead thread all
+        log.warning("no hint for %s: the broker does not answer (%s)", queue, type(error).__name__)
+
+
+_senders: dict[int, _Sender] = {}
+
+
+def _sender() -> _Sender:
+    """This process's own: a thread does not survive a fork."""
+    pid = os.getpid()
+    if pid not in _senders:
+        _senders[pid] = _Sender()
+    return _senders[pid]
+
+
+def upstream(name: str, count: int = 1) -> None:
+    """Requests are due at an upstream; `count` is how many workers could do with them."""
+    _sender().want(UPSTREAM_QUEUES[name], count)
+
+
+def inbox(count: int = 1) -> None:
+    _sender().want(INBOX, count)
+
+
+def deliveries(count: int = 1) -> None:
+    _sender().want(DELIVERIES, count)
+
+
+def flush(within: timedelta = timedelta(seconds=2)) -> bool:
+    """Wait until all hints have been sent or given up; False where that took too long. For programs that end."""
+    return _sender().flush(within)
+
+
+def waiting(queue: str) -> int:
+    """How many messages wait in a queue. Raises what the transport raises where the broker is away."""
+    with app.connection_for_read() as connection:
+        channel: Any = connection.channel()
+        try:
+            return int(channel.queue_declare(queue=queue, passive=True).message_count)
+        except connection.channel_errors:
+            return 0  # on Redis an empty queue is no queue

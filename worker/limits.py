@@ -1,0 +1,127 @@
+"""Limits that hold over all workers: how many calls are in flight at an upstream, and how many begin in a second.
+
+They live in Redis. Without it each process keeps to a share of its own: a limit that is too low, never none.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+ANSWER = timedelta(seconds=1)
+
+SHARE_WITHOUT_REDIS = 4
+"""We do not know how many processes there are: each takes a quarter of the limit."""
+
+_ACQUIRE = """
+local now = tonumber(redis.call('TIME')[1]) + tonumber(redis.call('TIME')[2]) / 1e6
+local wanted, most, rate, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local bucket = redis.call('HMGET', KEYS[2], 'tokens', 'at')
+local burst = math.max(1, rate)
+local tokens = math.min(burst, (tonumber(bucket[1]) or burst) + (now - (tonumber(bucket[2]) or now)) * rate)
+local granted = math.max(0, math.min(wanted, most - redis.call('ZCARD', KEYS[1]), math.floor(tokens)))
+for i = 1, granted do redis.call('ZADD', KEYS[1], now + hold, ARGV[5] .. ':' .. i) end
+redis.call('HSET', KEYS[2], 'tokens', tokens - granted, 'at', now)
+redis.call('EXPIRE', KEYS[1], math.ceil(hold) + 1)
+redis.call('EXPIRE', KEYS[2], math.ceil(burst / rate) + 60)
+return granted
+"""
+"""In flight: a sorted set of permits, each with the time when its holder must be dead. Rate: a token bucket that
+holds one second's worth. Redis' own clock counts, so that the hosts' need not agree."""
+
+_GIVE_BACK = """
+redis.call('ZREM', KEYS[1], unpack(ARGV, 2))
+if tonumber(ARGV[1]) > 0 then redis.call('HINCRBYFLOAT', KEYS[2], 'tokens', ARGV[1]) end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Permits:
+    """Leave to make `count` calls, until it is given back or its time has run out."""
+
+    name: str
+    count: int
+    id: str = field(default_factory=lambda: uuid4().hex)
+    shared: bool = True
+
+
+class Limits:
+    def __init__(self, redis_url: str | None) -> None:
+        self._redis = _connect(redis_url)
+        self._acquire = self._redis.register_script(_ACQUIRE) if self._redis else None
+        self._give_back = self._redis.register_script(_GIVE_BACK) if self._redis else None
+        self._own = _OwnLimits()
+
+    def acquire(self, name: str, wanted: int, most: int, rate: float, hold: timedelta) -> Permits:
+        """As many permits as there are, up to `wanted`; perhaps none. Each ends by itself after `hold`."""
+        permits = Permits(name, wanted)
+        if self._acquire is not None:
+            try:
+                args: list[int | float | str] = [wanted, most, rate, hold.total_seconds(), permits.id]
+                granted: Any = self._acquire(keys=_keys(name), args=args)
+                return Permits(name, int(granted), permits.id)
+            except redis.RedisError as error:
+                log.warning("limits of %s are this process's own: Redis does not answer (%s)", name, error)
+        count = self._own.acquire(name, wanted, max(1, most // SHARE_WITHOUT_REDIS), rate / SHARE_WITHOUT_REDIS)
+        return Permits(name, count, permits.id, shared=False)
+
+    def give_back(self, permits: Permits, unused: int = 0) -> None:
+        """The calls have ended; `unused` of them never began, so their share of the rate comes back too."""
+        if not permits.count:
+            return
+        if not permits.shared:
+            self._own.give_back(permits.name, permits.count)
+            return
+        assert self._give_back is not None
+        names = [f"{permits.id}:{i}" for i in range(1, permits.count + 1)]
+        try:
+            self._give_back(keys=_keys(permits.name), args=[unused, *names])
+        except redis.RedisError as error:
+            log.warning("permits of %s end by themselves: Redis does not answer (%s)", permits.name, error)
+
+
+def _connect(url: str | None) -> redis.Redis | None:
+    if url is None:
+        return None
+    patience = ANSWER.total_seconds()
+    return redis.Redis.from_url(url, socket_timeout=patience, retry=Retry(NoBackoff(), 1))
+
+
+def _keys(name: str) -> Sequence[str]:
+    return [f"trunkline:{{{name}}}:in-flight", f"trunkline:{{{name}}}:rate"]
+
+
+class _OwnLimits:
+    """The same two limits, for one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_flight: dict[str, int] = {}
+        self._tokens: dict[str, tuple[float, float]] = {}
+
+    def acquire(self, name: str, wanted: int, most: int, rate: float) -> int:
+        with self._lock:
+            now, burst = time.monotonic(), max(1.0, rate)
+            tokens, at = self._tokens.get(name, (burst, now))
+            tokens = min(burst, tokens + (now - at) * rate)
+            granted = max(0, min(wanted, most - self._in_flight.get(name, 0), int(tokens)))
+            self._tokens[name] = (tokens - granted, now)
+            self._in_flight[name] = self._in_flight.get(name, 0) + granted
+            return granted
+
+    def give_back(self, name: str, count: int) -> None:
+        with self._lock:
+            self._in_flight[name] = max(0, self._in_flight.get(name, 0) - count)

@@ -1,0 +1,82 @@
+"""The relay: finds what is due and says so. Nobody waits for it while all is well.
+
+It heals what hints cannot: a broker that lost its messages, a worker that died with a claim, a backoff that has
+run out. Safe to run twice, since it changes nothing but finished batches, each once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from models import counter, delivery, heartbeat
+from models.base import read, utc_now, write
+from models.batch import Batch, BatchState, view
+from models.delivery import Delivery
+from models.due import count_due, count_due_requests
+from models.endpoint import EventType
+from models.inbox import Received
+from models.state import OPEN
+from worker import deliver, hints, inbox, workflow
+from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES
+from worker.runtime import Runtime
+
+HEARTBEAT = "relay"
+"""Beaten when a tick went from beat through the broker to a worker: a sign that all three live."""
+
+
+def tick(runtime: Runtime) -> None:
+    """One round: sign of life, batches that have finished, hints for what is due."""
+    now = utc_now()
+    finished = write(runtime.engine, lambda session: _beat_and_finish(session, now))
+    due = read(runtime.engine, lambda session: count_all(session, now))
+    for queue, (count, chunk, hint) in due.items():
+        wanted = min(hints.MOST_AT_ONCE, math.ceil(count / chunk)) - (hints.waiting(queue) if count else 0)
+        if wanted > 0:
+            hint(wanted)
+    if finished:
+        hints.deliveries()
+
+
+def count_all(session: Session, now: datetime) -> dict[str, tuple[int, int, Callable[[int], None]]]:
+    """For each queue: how much is due, how much a worker takes at once, and how to say so."""
+    due: dict[str, tuple[int, int, Callable[[int], None]]] = {
+        queue: (count_due_requests(session, name, now), workflow.CHUNK, _hint_upstream(name))
+        for name, queue in UPSTREAM_QUEUES.items()
+    }
+    due[INBOX] = (count_due(session, Received, now), inbox.CHUNK, hints.inbox)
+    due[DELIVERIES] = (count_due(session, Delivery, now), deliver.CHUNK, hints.deliveries)
+    return due
+
+
+def _hint_upstream(name: str) -> Callable[[int], None]:
+    return lambda count: hints.upstream(name, count)
+
+
+def _beat_and_finish(session: Session, now: datetime) -> int:
+    heartbeat.beat(session, HEARTBEAT, now)
+    return finish_batches(session, now)
+
+
+def finish_batches(session: Session, now: datetime) -> int:
+    """End each batch whose requests have all ended, and tell its requester; returns how many.
+
+    Not done where the last request ends: two that end at the same moment would each see the other still open.
+    """
+    unfinished = sa.select(Batch).where(Batch.finished_at.is_(None), Batch.sealed_at.is_not(None))
+    finished = 0
+    for batch in session.scalars(unfinished.with_for_update(skip_locked=True)):
+        counts = counter.of_batch(session, batch.id)
+        if any(counts[state] for state in OPEN):
+            continue
+        batch.finished_at = now
+        batch.state = BatchState.CANCELLED if batch.state is BatchState.CANCELLED else BatchState.FINISHED
+        notice = delivery.Notice(EventType.BATCH_FINISHED, batch.requester_id, view(batch, counts), batch_id=batch.id)
+        delivery.file(session, [notice], now)
+        finished += 1
+    session.flush()
+    return finished

@@ -1,0 +1,69 @@
+"""What a working process holds on to: settings, database, limits, the event loop and the upstreams' clients."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy.engine import Engine
+
+from models.base import make_engine
+from worker.decision import Policy
+from worker.destinations import Destinations
+from worker.limits import Limits
+from worker.loop import Loop
+from worker.settings import Settings, load
+from worker.signing import Tokens, Uris
+from worker.upstreams import make_client
+from worker.upstreams.base import Upstream
+
+
+@dataclass(slots=True)
+class Runtime:
+    settings: Settings
+    engine: Engine
+    limits: Limits
+    loop: Loop
+    uris: Uris
+    destinations: Destinations
+    _clients: dict[str, Upstream] = field(default_factory=dict)
+
+    def client(self, name: str) -> Upstream:
+        """The client of an upstream, made at its first use and kept. Raises SettingsError where it is not set up."""
+        if name not in self._clients:
+            self._clients[name] = make_client(name, self.settings)
+        return self._clients[name]
+
+    def policy(self, name: str) -> Policy:
+        upstream, environment = self.settings.upstreams[name], self.settings.environment
+        return Policy(
+            settling=upstream.settles_within,
+            callback_deadline=upstream.called_back_within,
+            stock_interval=timedelta(seconds=environment.stock_interval),
+            max_attempts=environment.max_attempts,
+            backoff_base=timedelta(seconds=environment.backoff_base),
+            backoff_cap=timedelta(seconds=environment.backoff_cap),
+        )
+
+
+def make(settings: Settings) -> Runtime:
+    return Runtime(
+        settings=settings,
+        engine=make_engine(settings.database_url),
+        limits=Limits(settings.redis_url),
+        loop=Loop(),
+        destinations=Destinations(allow_private=settings.environment.allow_private_destinations),
+        uris=Uris(settings.public_url, Tokens(settings.secret_keys)),
+    )
+
+
+_made: dict[int, Runtime] = {}
+
+
+def current() -> Runtime:
+    """This process's runtime, made at its first task: threads and connections do not survive a fork."""
+    pid = os.getpid()
+    if pid not in _made:
+        _made[pid] = make(load())
+    return _made[pid]

@@ -1,0 +1,109 @@
+"""What a person may do to a request: cancel it, have it looked at now, or settle it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from models import event
+from models.event import Entry, EventKind
+from models.request import Request
+from models.state import FINAL, Reason, State
+from models.transition import Move, apply, lock
+
+
+class NotNow(Exception):
+    """The request is not in a state that allows it; the message says why and what can be done instead."""
+
+
+class Outcome(StrEnum):
+    """How a person settles a held request."""
+
+    COMPLETED = "completed"  # the number is ours, whatever the upstream says
+    FAILED = "failed"  # nothing was bought, or it was given back by hand
+    RETRY = "retry"  # order it again: spends money, and twice where the first order did land
+
+
+def cancel(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
+    """Withdraw a request that is not ordered. Raises NotNow, LookupError."""
+
+    def decide(row: Request) -> Move:
+        if row.state is State.QUEUED:
+            return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, "Cancelled before it was ordered.")
+        if row.state is State.HELD:
+            detail = f"Cancelled while held ({row.reason}); what was ordered upstream, if anything, stays there."
+            return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, detail)
+        if row.state in FINAL:
+            raise NotNow(f"it has ended already: it is {row.state}")
+        raise NotNow(f"it is {row.state}: the order is on its way or out; wait for its end, then release the number")
+
+    return _steer(session, request_id, decide, now)
+
+
+def retry(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
+    """Have it looked at now. Always safe: what may have been ordered is looked up, not ordered again.
+
+    Raises NotNow, LookupError.
+    """
+
+    def decide(row: Request) -> Move:
+        if row.state in FINAL:
+            raise NotNow(f"it has ended already: it is {row.state}; make a new request to order again")
+        if row.state is State.QUEUED:
+            return Move(row.id, State.QUEUED, actor, row.reason, row.detail, now)
+        if row.state is State.ACCEPTED:
+            return Move(row.id, State.ACCEPTED, actor, row.reason, row.detail, now)
+        if row.reason == Reason.CALLBACK_MISSING:
+            # The upstream had acknowledged it: never a case for ordering again, however long nothing is seen.
+            return Move(row.id, State.ACCEPTED, actor, None, "A person asked to look again.", now, changes={"looks": 0})
+        if row.state is State.HELD or row.reason == Reason.OUTCOME_UNKNOWN:
+            detail = "A person asked to look again."
+            changes: dict[str, Any] = {"looks": 0, "unknown_since": now}
+            return Move(row.id, State.SUBMITTING, actor, Reason.OUTCOME_UNKNOWN, detail, now, changes=changes)
+        raise NotNow("it is being ordered right now; look again in a moment")
+
+    return _steer(session, request_id, decide, now)
+
+
+def resolve(
+    session: Session,
+    request_id: UUID,
+    outcome: Outcome,
+    number: str | None,
+    note: str | None,
+    actor: str,
+    now: datetime,
+) -> Request:
+    """Settle a held request by hand. Raises NotNow, LookupError."""
+
+    def decide(row: Request) -> Move:
+        if row.state is not State.HELD:
+            raise NotNow(f"only a held request can be settled by hand; this one is {row.state}")
+        detail = note or f"Settled by hand as {outcome}."
+        if outcome is Outcome.RETRY:
+            changes: dict[str, Any] = {"retries": 0, "looks": 0, "unknown_since": None}
+            return Move(row.id, State.QUEUED, actor, Reason.BY_PERSON, detail, now, changes=changes)
+        changes = {"number": number} if number is not None else {}
+        return Move(row.id, State(outcome.value), actor, Reason.BY_PERSON, detail, changes=changes)
+
+    return _steer(session, request_id, decide, now)
+
+
+def _steer(session: Session, request_id: UUID, decide: Callable[[Request], Move], now: datetime) -> Request:
+    locked = lock(session, [request_id])
+    if request_id not in locked:
+        raise LookupError(str(request_id))
+    row = locked[request_id]
+    move = decide(row)
+    if (move.to, move.reason) == (row.state, row.reason):
+        note = Entry(
+            row.id, now, EventKind.NOTE, move.actor, reason="retry", detail="A person asked to look at it now."
+        )
+        event.append(session, [note])
+    apply(session, locked, [move], now)
+    return row

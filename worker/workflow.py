@@ -1,0 +1,155 @@
+"""The life of a request at its upstream: claim what is due, ask, write down the answers. In sets.
+
+Claim and record are one transaction each; while the upstream is asked, none is open. A process may die between
+any two lines: the claim's lease ends, the row is due again, and whoever claims it then looks before ordering.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from models import event, upstream
+from models.base import utc_now, write
+from models.due import Claim, Step, claim_requests
+from models.event import Entry, EventKind
+from models.state import Reason
+from models.transition import Landing, transition
+from worker.decision import Outcome, Policy, decide, name_of
+from worker.runtime import Runtime
+from worker.upstreams.base import Misconfigured, Order, OutcomeUnknown, Unavailable, Upstream, WrongAccount
+
+log = logging.getLogger(__name__)
+
+CHUNK = 50
+"""Requests claimed and asked together: enough that a transaction and a message cost little for each."""
+
+COULD_NOT_SEND = "The lease was nearly over, so it was not sent."
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of asking about one claim."""
+
+    claim: Claim
+    outcome: Outcome
+    latency: timedelta
+    at: datetime
+
+
+def advance(runtime: Runtime, name: str) -> bool:
+    """Bring forward what is due at one upstream, one chunk of it. Says whether there may be more."""
+    settings = runtime.settings.upstreams[name]
+    client = runtime.client(name)
+    permits = runtime.limits.acquire(name, CHUNK, settings.max_in_flight, settings.rate, settings.lease)
+    if not permits.count:
+        return False
+    claims: list[Claim] = []
+    try:
+        claims = write(
+            runtime.engine,
+            lambda session: claim_requests(session, name, permits.count, utc_now(), settings.lease),
+        )
+        _ask_and_record(runtime, client, claims)
+    finally:
+        runtime.limits.give_back(permits, unused=permits.count - len(claims))
+    return len(claims) == permits.count
+
+
+def _ask_and_record(runtime: Runtime, client: Upstream, claims: Sequence[Claim]) -> None:
+    settings = runtime.settings.upstreams[client.name]
+    latest_start = (
+        time.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
+    )
+
+    async def one(claim: Claim) -> Result:
+        return await _ask(client, claim, _order(runtime, claim), settings.answer_within, latest_start)
+
+    policy = runtime.policy(client.name)
+    for group in runtime.loop.stream(claims, one):
+        write(runtime.engine, lambda session, group=group: record(session, client.name, group, policy, utc_now()))  # type: ignore[misc]
+
+
+def _order(runtime: Runtime, claim: Claim) -> Order:
+    row = claim.request
+    return Order(
+        request_id=row.id,
+        kind=row.kind,
+        spec=row.spec,
+        number=row.number,
+        upstream_reference=row.upstream_reference,
+        custom_id=row.custom_id,
+        custom_group=row.custom_group,
+        callback_uri=runtime.uris.callback(row.upstream, row.id),
+        call_uri=runtime.uris.call(row.upstream, row.id),
+        sms_uri=runtime.uris.sms(row.upstream, row.id),
+    )
+
+
+async def _ask(client: Upstream, claim: Claim, order: Order, within: timedelta, latest_start: float) -> Result:
+    began = time.monotonic()
+    outcome: Outcome
+    try:
+        if claim.step is Step.LOOK_UP:
+            outcome = await client.look_up(order, within)
+        elif began > latest_start:
+            # Sent now, the answer could come when the row is already somebody else's.
+            outcome = Unavailable(COULD_NOT_SEND)
+        else:
+            outcome = await client.submit(order, within)
+    except (Unavailable, OutcomeUnknown, WrongAccount) as failure:
+        outcome = failure
+    except Exception as error:
+        # A fault of ours in one client must not take the other requests of the set with it. What it did upstream
+        # nobody knows: looking is right, ordering again is not.
+        log.exception("the client of %s failed on request %s", client.name, order.request_id)
+        outcome = _our_fault(claim, error)
+    return Result(claim, outcome, timedelta(seconds=time.monotonic() - began), utc_now())
+
+
+def _our_fault(claim: Claim, error: Exception) -> Outcome:
+    detail = f"Trunkline's own client failed: {type(error).__name__}"
+    return OutcomeUnknown(detail) if claim.step is Step.SUBMIT else Unavailable(detail)
+
+
+def record(session: Session, name: str, results: Sequence[Result], policy: Policy, now: datetime) -> None:
+    """Write answers down: the attempts as history, then the moves, and a pause where an answer calls for one."""
+    moves = [decide(result.claim, result.outcome, policy, result.at) for result in results]
+    event.append(session, [_attempt(result) for result in results])
+    landings = transition(session, moves, now)
+    event.append(
+        session,
+        [_late(result, now) for result, landing in zip(results, landings, strict=True) if landing is Landing.STALE],
+    )
+    for result in results:
+        _pause_where_needed(session, name, result, now)
+
+
+def _attempt(result: Result) -> Entry:
+    data: dict[str, Any] = {
+        "call": result.claim.step.value,
+        "attempt": result.claim.request.attempts,
+        "answer": name_of(result.outcome),
+        "latency_ms": round(result.latency.total_seconds() * 1000, 1),
+    }
+    said = str(result.outcome) if isinstance(result.outcome, Exception) else getattr(result.outcome, "detail", None)
+    return Entry(result.claim.request.id, result.at, EventKind.ATTEMPT, "worker", detail=said, data=data)
+
+
+def _late(result: Result, now: datetime) -> Entry:
+    detail = f"The answer {name_of(result.outcome)} came after another worker had taken over; it changed nothing."
+    return Entry(result.claim.request.id, now, EventKind.NOTE, "worker", reason="stale_answer", detail=detail)
+
+
+def _pause_where_needed(session: Session, name: str, result: Result, now: datetime) -> None:
+    if not isinstance(result.outcome, Misconfigured | WrongAccount):
+        return
+    reason = Reason.WRONG_ACCOUNT if isinstance(result.outcome, WrongAccount) else "credentials_refused"
+    if upstream.pause(session, name, reason, str(result.outcome), "worker", now):
+        log.error("upstream %s is paused: %s", name, result.outcome)
