@@ -1,0 +1,105 @@
+# Everything a new clone needs: Python 3.11 or newer with its venv module, and make. No root, no server.
+#
+#   make demo          the whole path on this machine, against simulated upstreams (ARGS="--help")
+#   make test          the tests (ARGS="tests/unit -k token")
+#   make lint          formatting, types, layers
+#   make test-all      the tests, and again on Python 3.11 and 3.13 where they are here
+#   make lock          resolve the dependencies anew (UPGRADE=1: to their newest releases)
+#   make clean         remove what these made
+#
+# PYTHON=/path/to/python chooses the interpreter of a virtual environment that is yet to be made.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint lock clean
+
+ARGS ?=
+VENV ?= .venv
+PYTHON ?=
+RUNTIME := $(VENV)/.installed
+DEVELOPMENT := $(VENV)/.installed-dev
+
+# A name on the PATH is not enough: version managers leave names that do not run, Debian a Python without venv.
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYENV := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python $(PYENV))
+
+define find-python
+found=; for python in $(1); do \
+  if "$$python" -c '$(USABLE)' >/dev/null 2>&1; then found=$$python; break; fi; \
+done
+endef
+
+define make-venv
+if ! "$(VENV)/bin/python" -c 'import pip' >/dev/null 2>&1; then \
+  $(call find-python,$(CANDIDATES)); \
+  if [ -z "$$found" ]; then \
+    echo "Trunkline needs Python 3.11 or newer with its venv module; tried: $(CANDIDATES)." >&2; \
+    echo "Install one (on Debian and Ubuntu: python3 and python3-venv), or say which: make PYTHON=/path/to/python" >&2; \
+    exit 1; \
+  fi; \
+  "$$found" -m venv --clear "$(VENV)"; \
+fi
+endef
+
+# Every package, the build's too, comes from the lock by hash; the project itself is linked, not copied.
+PIP := "$(VENV)/bin/python" -m pip --disable-pip-version-check --quiet
+
+# The interpreter that a virtual environment was made from can be gone after an upgrade: then begin again.
+$(shell [ -x "$(VENV)/bin/python" ] || rm -f "$(RUNTIME)" "$(DEVELOPMENT)")
+
+help:
+	@sed -n '/^#   make/s/^#   //p' Makefile
+
+$(RUNTIME): requirements.lock pyproject.toml
+	@$(make-venv)
+	@echo "installing into $(VENV)"
+	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
+	@echo "installing what the tests need into $(VENV)"
+	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+demo: $(RUNTIME)
+	@"$(VENV)/bin/trunkline" demo $(ARGS)
+
+test: $(DEVELOPMENT)
+	@"$(VENV)/bin/python" -m pytest $(ARGS)
+
+# The virtual environment's own Python comes last, and is not tested twice.
+test-all: $(DEVELOPMENT)
+	@for version in 3.11 3.13; do \
+	  if "$(VENV)/bin/python" -V | grep -qF "Python $$version."; then continue; fi; \
+	  $(call find-python,python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python); \
+	  if [ -z "$$found" ]; then echo "Python $$version: not here, so not tested"; continue; fi; \
+	  echo "Python $$version:"; \
+	  $(MAKE) --no-print-directory test VENV=".venv-$$version" PYTHON="$$found" || exit 1; \
+	done
+	@"$(VENV)/bin/python" -V
+	@$(MAKE) --no-print-directory test
+
+lint: $(DEVELOPMENT)
+	@"$(VENV)/bin/ruff" check
+	@"$(VENV)/bin/ruff" format --check
+	@"$(VENV)/bin/mypy" --strict
+	@"$(VENV)/bin/lint-imports" --no-logo
+
+# One resolution for every Python and platform; no address and no path of this machine goes into it.
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-config --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+lock: VENV = .venv-lock
+lock:
+	@$(make-venv)
+	@.venv-lock/bin/python -m pip --disable-pip-version-check --quiet install uv
+	@$(COMPILE) --output-file requirements.lock --group build pyproject.toml
+	@$(COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
+
+clean:
+	rm -rf .venv .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find models worker webhook_receiver tests -name __pycache__ -prune -exec rm -rf {} +

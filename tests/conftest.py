@@ -1,0 +1,110 @@
+"""Fixtures that every test may ask for: databases and brokers, real ones."""
+
+import contextlib
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from models.base import make_engine
+from models.migrations import upgrade
+from tests import services
+from worker.embedded import EmbeddedBroker
+
+TEMPLATE = "trunkline_template"
+"""The PostgreSQL database that is migrated once and copied for every test."""
+
+_names = (f"trunkline_{number}" for number in itertools.count())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated, empty database of the test's own; the test runs once on each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """An engine on `database_url`, its connections closed afterwards."""
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    path = tmp_path / "trunkline.sqlite"
+    shutil.copy(_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgresql_url(postgres_server: services.Postgres, _postgres_template: str) -> Iterator[str]:
+    name = next(_names)
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
+    yield postgres_server.database_url(name)
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def redis_url(redis_server: services.Server) -> str:
+    """A Redis over TCP, as in production, that is empty."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """The embedded broker, running, with nothing in it."""
+    with _or_skip(), services.embedded_broker(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[services.Postgres]:
+    with _or_skip(), services.postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[services.Server]:
+    with _or_skip(), services.redis_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
+    upgrade(f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the one file holds everything
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: services.Postgres) -> str:
+    postgres_server.execute(f"CREATE DATABASE {TEMPLATE}")
+    upgrade(postgres_server.database_url(TEMPLATE))
+    return TEMPLATE
+
+
+@contextlib.contextmanager
+def _or_skip() -> Iterator[None]:
+    """Where a server is missing: in CI the test fails, elsewhere it is skipped and says why."""
+    reason = ""
+    try:
+        yield
+    except services.ServiceMissing as missing:
+        reason = str(missing)
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason)
