@@ -1,0 +1,56 @@
+"""A plain HTTP server that keeps what it is sent, in the place of whoever an upstream reports to."""
+
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Caught:
+    method: str
+    path: str  # with the query, as it stood on the wire
+    headers: dict[str, str]
+    body: bytes
+
+
+class Catcher:
+    """Answers every GET and POST with the next of `statuses`, the last one for ever."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.caught: list[Caught] = []
+        self._statuses = list(statuses) or [204]
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def take(self, caught: Caught) -> int:
+        self.caught.append(caught)
+        return self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+
+
+def _handler(catcher: Catcher) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def _take(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status = catcher.take(Caught(self.command, self.path, dict(self.headers), body))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = _take  # noqa: N815  # the names that http.server looks for
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    return Handler

@@ -1,0 +1,306 @@
+"""AVANSER's Telco API as its page shows it, contradictions included.
+
+Inferred, for the page does not say (one edit here and in `avanser_events` when the truth is learnt):
+
+| what | as simulated |
+| --- | --- |
+| refusal | the envelope, `response` = `{code, message}`, HTTP status = code; by HTTP 200 where the script says so |
+| codes | 400 body or query, 401 credentials, 404 no stock, service or path, 409 number taken meanwhile |
+| no match in stock | an empty map |
+| stock filters | besides country and szu: `type`, `region` or `location`, `number`, `prefix`, `pool`, `latitude` with |
+|  | `longitude`, `limit` (50; at most 1,000) |
+| search types | `location`, `coordinates` (`latitude`, `longitude`), `prefix`, `type`; any of them narrowed by `type` |
+| a number just taken | `search_type` `number` with a number that we stock and somebody holds: 409, not its neighbour |
+| requests | `GET /requests`, a map keyed by request_id; custom fields of an update are empty, as in its callback |
+| services | `GET /services`, a map keyed by number, filters as for requests; shown from the acknowledgement on |
+| release | `DELETE /services/{number}?callback_uri=…`, acknowledged and called back as an update; then 404 |
+| failure | a callback with status `failed` and a message; the number is not held |
+"""
+
+import asyncio
+import json
+import time
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from worker.sandbox.avanser_account import NAME, Account, new_id
+from worker.sandbox.avanser_bodies import Change, Order, complaint, prefix_digits
+from worker.sandbox.avanser_events import AEST, Service
+from worker.sandbox.faults import Strikes, Subject
+from worker.sandbox.ledger import Entry, Record
+from worker.sandbox.script import Fault, Operation
+from worker.sandbox.stock import OutOfStock, Taken, Wish, digits
+from worker.sandbox.wire import perform
+from worker.sandbox.world import World
+
+# The sample token of AVANSER's page, decoded.
+USERNAME, PASSWORD = "tapi_access", "o7ahoWPITFz4Jxf"
+ACCOUNT = "7xxx"
+OTHER_ACCOUNT = "8xxx"  # one that the same user reaches and that is not ours
+
+_PAGE, _LARGEST_PAGE = 50, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    username: str = USERNAME
+    password: str = PASSWORD
+    account: str = ACCOUNT
+
+    @property
+    def header(self) -> str:
+        return "Basic " + b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+@dataclass(slots=True)
+class Call:
+    """One HTTP call and the envelope that it is answered in; its id becomes the request_id of an order."""
+
+    request: web.Request
+    account: str
+    refusals_as_200: bool
+    id: str
+    started: float  # monotonic seconds
+
+    def answer(self, response: Record, status: int = 200) -> web.Response:
+        envelope = {
+            "@transaction": {
+                "id": self.id,
+                "account-id": self.account,
+                "request": {
+                    "api-version": "v1",
+                    "method": self.request.method,
+                    "path": self.request.raw_path.removeprefix(f"/{NAME}"),
+                    "time": datetime.now(AEST).isoformat(timespec="seconds"),
+                    "ms": f"{time.monotonic() - self.started:.3f}",
+                },
+            },
+            "response": response,
+        }
+        return web.Response(status=status, body=json.dumps(envelope).encode(), content_type="application/json")
+
+    def acknowledge(self, entry: Entry) -> web.Response:
+        return self.answer(
+            {
+                "request_id": entry.request_id,
+                "message": "Success",
+                "code": 200,
+                "service_number": entry.number,
+            }
+        )
+
+    def refuse(self, status: int, message: str, *, as_200: bool | None = None) -> web.Response:
+        hidden = self.refusals_as_200 if as_200 is None else as_200
+        return self.answer({"code": status, "message": message}, 200 if hidden else status)
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Work = Callable[[Strikes], Awaitable[web.Response]]
+
+
+class Avanser:
+    """The simulated vendor: one login to one account, and to one by mistake."""
+
+    name = NAME
+
+    def __init__(self, world: World, login: Login) -> None:
+        self._world, self._login = world, login
+        self._authorization = login.header
+        self._account = Account(world, login.account)
+        self.restore = self._account.restore
+        self.follow = self._account.follow
+        self.reset = self._account.reset
+        self.call = self._account.call
+        self.message = self._account.message
+
+    def routes(self) -> list[web.RouteDef]:
+        base = f"/{NAME}/v1"
+        return [
+            web.post(f"{base}/requests", self._guarded(self._provision)),
+            web.get(f"{base}/requests", self._guarded(self._list_requests), allow_head=False),
+            web.get(f"{base}/numbers", self._guarded(self._search), allow_head=False),
+            web.get(f"{base}/services", self._guarded(self._list_services), allow_head=False),
+            web.post(f"{base}/services/{{number}}", self._guarded(self._update)),
+            web.delete(f"{base}/services/{{number}}", self._guarded(self._release)),
+            web.route("*", f"/{NAME}/{{rest:.*}}", self._guarded(self._unknown_path)),
+        ]
+
+    def _guarded(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def run(request: web.Request) -> web.StreamResponse:
+            world = self._world
+            call = Call(request, self._login.account, world.script.refusals_as_200, new_id(), time.monotonic())
+            if request.headers.get("Authorization") != self._authorization:
+                return call.refuse(401, "Unauthorized", as_200=False)
+            with world.traffic.count(f"{NAME} {request.method}"):
+                latency = world.faults.latency(world.traffic.total)
+                if latency:
+                    await asyncio.sleep(latency)
+                return await handler(call)
+
+        return run
+
+    async def _perform(self, call: Call, subject: Subject, work: Work) -> web.StreamResponse:
+        """Does the work of one call, and whatever the script has go wrong with it."""
+        strikes = self._world.faults.strike(subject)
+        if Fault.WRONG_ACCOUNT in strikes.marks:
+            call.account = OTHER_ACCOUNT
+
+        run = self._world.run
+
+        async def act() -> web.Response:
+            return await work(strikes) if run == self._world.run else call.refuse(503, "The sandbox was reset")
+
+        return await perform(call.request, strikes.answer, act, call.refuse)
+
+    async def _provision(self, call: Call) -> web.StreamResponse:
+        try:
+            order = Order.model_validate_json(await call.request.read())
+        except ValidationError as error:
+            return call.refuse(400, complaint(error))
+        number = digits(order.service_number.number)
+        subject = Subject(NAME, Operation.PROVISION, order.custom_id, order.custom_group, number, order.name)
+
+        async def work(strikes: Strikes) -> web.Response:
+            try:
+                return call.acknowledge(await self._account.provision(order, call.id, call.account, strikes))
+            except OutOfStock:
+                return call.refuse(404, "No number available for the given criteria")
+            except Taken:
+                return call.refuse(409, f"Number {number} is no longer available")
+
+        return await self._perform(call, subject, work)
+
+    async def _update(self, call: Call) -> web.StreamResponse:
+        try:
+            change = Change.model_validate_json(await call.request.read())
+        except ValidationError as error:
+            return call.refuse(400, complaint(error))
+        number = call.request.match_info["number"]
+
+        async def work(strikes: Strikes) -> web.Response:
+            if number not in self._account.services:
+                return call.refuse(404, f"Service {number} not found")
+            return call.acknowledge(await self._account.update(number, change, call.id, call.account, strikes))
+
+        return await self._perform(call, self._of_service(Operation.UPDATE, number), work)
+
+    async def _release(self, call: Call) -> web.StreamResponse:
+        number = call.request.match_info["number"]
+        callback_uri = call.request.query.get("callback_uri", "")
+
+        async def work(strikes: Strikes) -> web.Response:
+            if number not in self._account.services:
+                return call.refuse(404, f"Service {number} not found")
+            entry = await self._account.release(number, callback_uri, call.id, call.account, strikes)
+            return call.acknowledge(entry)
+
+        return await self._perform(call, self._of_service(Operation.RELEASE, number), work)
+
+    def _of_service(self, operation: Operation, number: str) -> Subject:
+        service = self._account.services.get(number)
+        if service is None:
+            return Subject(NAME, operation, number=number)
+        return Subject(NAME, operation, service.custom_id, service.custom_group, number, service.name)
+
+    async def _search(self, call: Call) -> web.StreamResponse:
+        try:
+            wish, limit = _wish(call.request)
+        except (KeyError, ValueError):
+            return call.refuse(400, "Invalid request: limit, number, prefix, latitude and longitude are numbers")
+
+        async def work(_: Strikes) -> web.Response:
+            return call.answer(self._account.stock.search(wish, limit))
+
+        return await self._perform(call, Subject(NAME, Operation.SEARCH, number=wish.number), work)
+
+    async def _list_requests(self, call: Call) -> web.StreamResponse:
+        async def work(_: Strikes) -> web.Response:
+            now = time.time()
+            found = self._world.ledger.find(NAME, {**_filters(call, "status"), "account": call.account})
+            return call.answer({entry.request_id: _request_row(entry) for entry in found if entry.shown_at <= now})
+
+        return await self._perform(call, _look_up(call), work)
+
+    async def _list_services(self, call: Call) -> web.StreamResponse:
+        async def work(_: Strikes) -> web.Response:
+            now, wanted = time.time(), {**_filters(call), "account": call.account}
+            rows = {
+                number: _service_row(service)
+                for number, service in self._account.services.items()
+                if service.shown_at <= now and all(getattr(service, name) == value for name, value in wanted.items())
+            }
+            return call.answer(rows)
+
+        return await self._perform(call, _look_up(call), work)
+
+    async def _unknown_path(self, call: Call) -> web.StreamResponse:
+        return call.refuse(404, "Not found")
+
+
+def _wish(request: web.Request) -> tuple[Wish, int]:
+    """A stock search's filters and page size. Raises KeyError or ValueError for what cannot be read."""
+    query = request.query
+    country = query.get("country", "").upper()
+    number, prefix = query.get("number", ""), query.get("prefix", "")
+    wish = Wish(
+        country=country,
+        type=query.get("type", ""),
+        szu=query.get("szu", ""),
+        region=query.get("region", "") or query.get("location", ""),
+        pool=query.get("pool", ""),
+        number=_numeric(digits(number, country or "AU")) if number else "",
+        prefix=_numeric(prefix_digits(prefix, country or "AU")) if prefix else "",
+        near=(float(query["latitude"]), float(query["longitude"])) if "latitude" in query else None,
+    )
+    return wish, min(_LARGEST_PAGE, max(1, int(query.get("limit", _PAGE))))
+
+
+def _numeric(text: str) -> str:
+    return str(int(text))
+
+
+def _filters(call: Call, *more: str) -> dict[str, str]:
+    """The look-up's filters that are given, by the names of our own fields."""
+    names = {"custom_id": "custom_id", "custom_group": "custom_group", "service_number": "number"}
+    names |= {name: name for name in more}
+    return {ours: call.request.query[theirs] for theirs, ours in names.items() if call.request.query.get(theirs)}
+
+
+def _look_up(call: Call) -> Subject:
+    query = call.request.query
+    return Subject(
+        NAME,
+        Operation.LOOK_UP,
+        query.get("custom_id", ""),
+        query.get("custom_group", ""),
+        query.get("service_number", ""),
+    )
+
+
+def _request_row(entry: Entry) -> dict[str, str]:
+    return {
+        "custom_id": entry.custom_id,
+        "custom_group": entry.custom_group,
+        "service_number": entry.number,
+        "answer_point": entry.answer_point,
+        "status": entry.status,
+        "message": entry.message,
+        "callback_uri": entry.callback_uri,
+    }
+
+
+def _service_row(service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "custom_id": service.custom_id,
+        "custom_group": service.custom_group,
+        "service": service.service,
+        "call_uri": service.call_uri,
+        "callback_uri": service.callback_uri,
+    }
