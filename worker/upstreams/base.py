@@ -16,6 +16,7 @@ from uuid import UUID
 
 from models.request import Kind
 from models.state import Reason
+from worker.fault import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Order:
     callback_uri: str
     call_uri: str
     sms_uri: str
+    repeated: bool = False  # an earlier attempt may have reached the upstream: a "taken" may mean "taken by us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,11 @@ class Unavailable(Exception):
 
 
 class OutcomeUnknown(Exception):
-    """It may have been done: look before asking again. From a look-up: evidence there is, but it is ambiguous."""
+    """It may have been done: look before asking again."""
+
+
+class Undecidable(OutcomeUnknown):
+    """Evidence there is, and it is ambiguous or contradicts itself: looking again would not help, a person decides."""
 
 
 class Misconfigured(Unavailable):
@@ -111,14 +117,6 @@ class WrongAccount(Exception):
 
 class Unreadable(Exception):
     """What an upstream sent us is not of the form that it documents."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong with what a requester asks. `pointer` is a JSON pointer into the request's body."""
-
-    pointer: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +163,12 @@ class Upstream(ABC):
 
     @abstractmethod
     async def submit(self, order: Order, deadline: timedelta) -> Answer:
-        """Order it. Raises Unavailable, OutcomeUnknown, WrongAccount."""
+        """Order it. Raises Unavailable, OutcomeUnknown, Undecidable, WrongAccount."""
 
     @abstractmethod
     async def look_up(self, order: Order, deadline: timedelta) -> Answer:
-        """Ask what became of it. Raises Unavailable (also for a time-out: reading twice is safe), OutcomeUnknown
-        where the evidence is ambiguous, WrongAccount."""
+        """Ask what became of it. Raises Unavailable (also for a time-out: reading twice is safe), Undecidable,
+        WrongAccount."""
 
     @abstractmethod
     async def stock(self, query: Mapping[str, str], deadline: timedelta) -> list[StockRow]:

@@ -1,0 +1,103 @@
+"""Asks an upstream one question, and sorts what comes of it by what the caller may do next.
+
+Refused connection, DNS, TLS, no free connection: nothing was sent. 401, 403, 429: nothing was done. Silence, a
+connection that broke, 5xx, 3xx, an answer that cannot be read: for an order, nobody knows; a read may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from models.state import Reason
+from worker.upstreams.base import Misconfigured, OutcomeUnknown, Unavailable
+from worker.upstreams.http import Http, NoAnswer, Reply
+
+MOST_RETRY_AFTER = timedelta(hours=1)
+"""An upstream that asks for more is asked again after this; its clock or ours may be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to an upstream. `path` comes behind the base URL."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    document: Any = None  # sent as JSON
+
+    @property
+    def changes_things(self) -> bool:
+        return self.method != "GET"
+
+    def unclear(self, detail: str) -> Unavailable | OutcomeUnknown:
+        """The exception for an answer that proves nothing: a read may be repeated, an order may not."""
+        return OutcomeUnknown(detail) if self.changes_things else Unavailable(detail)
+
+
+class Asker:
+    """Asks one upstream, and turns what proves nothing, or proves that nothing was done, into the error tree."""
+
+    def __init__(self, base_url: str, connections: int, headers: Mapping[str, str]) -> None:
+        self._base_url, self._headers = base_url, headers
+        self._http = Http(connections)
+
+    async def ask(self, question: Question, deadline: timedelta) -> Reply:
+        """A 2xx, or a 4xx that may be a refusal in the upstream's words. Raises Unavailable, OutcomeUnknown."""
+        headers, body = dict(self._headers), None
+        if question.document is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(question.document, ensure_ascii=False).encode()
+        try:
+            reply = await self._http.send(
+                question.method,
+                self._base_url + question.path,
+                deadline=deadline,
+                headers=headers,
+                params=question.params or None,
+                body=body,
+            )
+        except NoAnswer as failure:
+            if failure.sent:
+                raise question.unclear(str(failure)) from None
+            raise Unavailable(str(failure)) from None
+        judge(question, reply.status, reply.headers)
+        return reply
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def judge(question: Question, status: int, headers: Mapping[str, str]) -> None:
+    """Raises for a status that is neither success nor a refusal of this one order."""
+    if status in (401, 403):
+        raise Misconfigured(f"the upstream refused our credentials (HTTP {status})")
+    if status == 429:
+        wait = retry_after(headers.get("retry-after"), datetime.now(UTC))
+        raise Unavailable("the upstream asks us to slow down (429)", reason=Reason.OVER_LIMIT, retry_after=wait)
+    if status >= 500 or status == 408:
+        raise question.unclear(f"the upstream failed (HTTP {status})")
+    if 300 <= status < 400:
+        raise question.unclear(f"the upstream points elsewhere (HTTP {status}); is its URL in the settings right?")
+
+
+def retry_after(value: str | None, now: datetime) -> timedelta | None:
+    """How long a `Retry-After` (RFC 9110, 10.2.3: seconds, or an HTTP date) asks to wait, between 0 and an hour."""
+    if value is None:
+        return None
+    try:
+        wait = timedelta(seconds=int(value)) if value.strip().isdecimal() else _until(value, now)
+    except OverflowError:
+        return MOST_RETRY_AFTER
+    except ValueError:
+        return None
+    return min(max(wait, timedelta()), MOST_RETRY_AFTER)
+
+
+def _until(value: str, now: datetime) -> timedelta:
+    moment = parsedate_to_datetime(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
