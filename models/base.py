@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, CursorResult, Dialect, Engine, Result
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from uuid_utils.compat import uuid7
 
@@ -26,6 +26,9 @@ TRANSACTION_TRIES = 8
 
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for its one write lock: longer than any of our transactions, so that a wait is not an error."""
+
+REFUSED_VALUE = (DataError, ValueError, OverflowError)
+"""What a database or its driver raises for a value that it cannot hold: too long, too large, a lone surrogate."""
 
 _RETRYABLE_SQLSTATES = {"40001", "40P01", "55P03"}
 """PostgreSQL: serialization failure, deadlock detected, lock not available."""
@@ -104,7 +107,11 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
-    return sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+    # Else the count of an INSERT … ON CONFLICT is -1 with psycopg, and `changed` takes a repeat for news.
+    options = {"preserve_rowcount": True}
+    return sa.create_engine(
+        url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, execution_options=options
+    )
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -145,7 +152,12 @@ def read(engine: Engine, work: Callable[[Session], T]) -> T:
 
 def insert_for(session: Session) -> Any:
     """The database's own `insert`, which knows ON CONFLICT."""
-    return postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+    return insert_on(session.get_bind())
+
+
+def insert_on(bind: Engine | Connection) -> Any:
+    """As `insert_for`, where there is no session."""
+    return postgresql_insert if bind.dialect.name == "postgresql" else sqlite_insert
 
 
 def changed(result: Result[Any]) -> int:

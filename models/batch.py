@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, words
+from models.request import rfc3339
+from models.state import State
 
 
 class BatchState(StrEnum):
@@ -54,3 +58,16 @@ def find_interrupted(session: Session, requester_id: UUID, source_digest: str) -
         .order_by(Batch.id.desc())
         .limit(1)
     )
+
+
+def view(batch: Batch, counts: Mapping[State, int]) -> dict[str, Any]:
+    """The batch as people and programs see it: the answer of `GET /v1/batches/{id}`, ready for JSON."""
+    return {
+        "id": str(batch.id),
+        "name": batch.name,
+        "state": str(batch.state),
+        "total": batch.total,
+        "counts": {state.value: counts.get(state, 0) for state in State},
+        "created_at": rfc3339(batch.created_at),
+        "finished_at": rfc3339(batch.finished_at),
+    }

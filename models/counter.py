@@ -7,7 +7,7 @@ transactions that move requests at the same time usually write different rows, a
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -83,3 +83,23 @@ def _sums(session: Session, where: sa.ColumnElement[bool]) -> dict[State, int]:
     rows = session.execute(sa.select(Count.state, sa.func.sum(Count.n)).where(where).group_by(Count.state))
     found = {state: int(n) for state, n in rows}
     return {state: found.get(state.value, 0) for state in State}
+
+
+def in_states(batch_id: sa.SQLColumnExpression[UUID], states: Collection[State]) -> sa.ColumnElement[int]:
+    """How many requests of a batch are in one of these states, as an expression for another statement's condition."""
+    names = sorted(state.value for state in states)
+    found = sa.select(sa.func.coalesce(sa.func.sum(Count.n), 0)).where(Count.batch_id == batch_id)
+    return found.where(Count.state.in_(names)).scalar_subquery()
+
+
+def of_batches(session: Session, batch_ids: Sequence[UUID]) -> dict[UUID, dict[State, int]]:
+    """As `of_batch`, for several at once; a batch without requests is not in it."""
+    rows = session.execute(
+        sa.select(Count.batch_id, Count.state, sa.func.sum(Count.n))
+        .where(Count.batch_id.in_(batch_ids))
+        .group_by(Count.batch_id, Count.state)
+    )
+    found: dict[UUID, dict[State, int]] = {}
+    for batch_id, state, n in rows:
+        found.setdefault(batch_id, {})[State(state)] = int(n)
+    return found

@@ -25,6 +25,8 @@ class DeliveryState(StrEnum):
 
 _DUE = sa.text("due_at IS NOT NULL")
 
+_FAILED = sa.text("state = 'failed'")
+
 
 class Delivery(Base):
     """`id` is the `webhook-id`: the same over all tries and replays, so that the receiver can tell a repeat."""
@@ -34,6 +36,7 @@ class Delivery(Base):
         sa.Index("ix_deliveries_due", "due_at", postgresql_where=_DUE, sqlite_where=_DUE),
         sa.Index("ix_deliveries_request", "request_id"),
         sa.Index("ix_deliveries_list", "requester_id", "id"),
+        sa.Index("ix_deliveries_failed", "requester_id", "id", postgresql_where=_FAILED, sqlite_where=_FAILED),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -67,12 +70,21 @@ class Notice:
     notify_url: str | None = None  # told only there
 
 
+def in_state(state: DeliveryState) -> sa.ColumnElement[bool]:
+    """The condition. `failed` is written out, because only so does SQLite find the index that is made for it."""
+    if state is DeliveryState.FAILED:
+        return Delivery.state == sa.literal_column("'failed'")
+    return Delivery.state == state
+
+
 def file(session: Session, notices: Sequence[Notice], now: datetime) -> int:
     """Write a delivery for each place that is to hear each notice; returns how many.
 
     A notice that names an endpoint or a URL goes there; any other to every endpoint of its requester that
     takes the type.
     """
+    if not notices:
+        return 0
     endpoints = _endpoints_of(session, {notice.requester_id for notice in notices})
     rows = [
         _row(notice, endpoint_id, now)
@@ -136,3 +148,16 @@ def view(delivery: Delivery) -> dict[str, Any]:
         "created_at": rfc3339(delivery.created_at),
         "delivered_at": rfc3339(delivery.delivered_at),
     }
+
+
+def replay(delivery: Delivery, now: datetime) -> None:
+    """Send it again from the start of the schedule, whether or not it arrived, under the same id.
+
+    For a row that the caller has locked. The new fence keeps a worker that is sending it right now from writing
+    over this.
+    """
+    delivery.state = DeliveryState.PENDING
+    delivery.attempts = 0
+    delivery.fence += 1
+    delivery.due_at = now
+    delivery.delivered_at = None

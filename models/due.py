@@ -19,9 +19,12 @@ from sqlalchemy.orm import Session
 from models import upstream
 from models.delivery import Delivery
 from models.inbox import Received
-from models.request import Priority, Request
+from models.request import Priority, Request, is_out
 from models.state import Reason, State
 from models.transition import Move, apply
+
+PRIORITIES = (Priority.SINGLE, Priority.BULK)
+"""First claimed first."""
 
 COUNTED = 1_000
 """A backlog is counted up to here: enough to know how many workers to wake, and cheap however long it is."""
@@ -65,14 +68,14 @@ def claim_requests(session: Session, upstream_name: str, limit: int, now: dateti
 
 def _due_requests(session: Session, upstream_name: str, limit: int, now: datetime, may_order: bool) -> list[Request]:
     rows: list[Request] = []
-    for priority in (Priority.SINGLE, Priority.BULK):
+    for priority in PRIORITIES:
         if len(rows) == limit:
             break
         statement = sa.select(Request).where(
             Request.upstream == upstream_name, Request.priority == priority, Request.due_at <= now
         )
         if not may_order:
-            statement = statement.where(Request.state != State.QUEUED)
+            statement = statement.where(is_out())
         statement = statement.order_by(Request.due_at).limit(limit - len(rows)).with_for_update(skip_locked=True)
         rows += session.scalars(statement)
     return rows
@@ -85,7 +88,8 @@ def _claiming_move(row: Request, now: datetime, until: datetime) -> Move:
         late = "It waited until its deadline and was not ordered."
         return Move(row.id, State.FAILED, "worker", Reason.DEADLINE_PASSED, late, changes={"fence": fence})
     if row.state is State.QUEUED:
-        changes = {"fence": fence, "attempts": row.attempts + 1, "looks": 0, "unknown_since": None}
+        changes = {"fence": fence, "attempts": row.attempts + 1, "looks": 0}
+        changes |= {"unknown_since": None, "absent_at": None}
         return Move(row.id, State.SUBMITTING, "worker", due_at=until, changes=changes)
     changes = {"fence": fence, "looks": row.looks + 1}
     if row.state is State.ACCEPTED:
@@ -137,9 +141,11 @@ def _id_of(row: Delivery | Received) -> UUID:
 
 def count_due_requests(session: Session, upstream_name: str, now: datetime) -> int:
     """How many requests could be claimed at an upstream now. Stops counting at `COUNTED`."""
-    statement = sa.select(Request.id).where(Request.upstream == upstream_name, Request.due_at <= now)
+    # The priorities are named, so that of each the index is read only as far as rows are due.
+    due = (Request.upstream == upstream_name, Request.priority.in_(PRIORITIES), Request.due_at <= now)
+    statement = sa.select(Request.id).where(*due)
     if upstream.find_pause(session, upstream_name) is not None:
-        statement = statement.where(Request.state != State.QUEUED)
+        statement = statement.where(is_out())
     return _count(session, statement)
 
 

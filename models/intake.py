@@ -65,7 +65,7 @@ def take(
     inserted = _insert(session, rows)
     event.append(session, [_entry(row, actor, now) for row in rows if row["id"] in inserted])
     counter.add(session, _counts(row for row in rows if row["id"] in inserted))
-    known = _known(session, requester_id, [row["idempotency_key"] for row in rows if row["id"] not in inserted])
+    known = known_keys(session, requester_id, [row["idempotency_key"] for row in rows if row["id"] not in inserted])
     return [_taken(row, inserted, known) for row in rows]
 
 
@@ -91,6 +91,7 @@ def _row(requester_id: UUID, batch_id: UUID | None, new: NewRequest, now: dateti
         "attempts": 0,
         "retries": 0,
         "looks": 0,
+        "repeated": False,
         "fence": 0,
         "priority": Priority.SINGLE if batch_id is None else Priority.BULK,
         "due_at": new.due_at,
@@ -117,7 +118,8 @@ def _counts(rows: Any) -> Counter[counter.Key]:
     )
 
 
-def _known(session: Session, requester_id: UUID, keys: Sequence[str]) -> dict[str, tuple[UUID, str]]:
+def known_keys(session: Session, requester_id: UUID, keys: Sequence[str]) -> dict[str, tuple[UUID, str]]:
+    """Those of these idempotency keys that were used before: the request's id and its body's digest."""
     rows = session.execute(
         sa.select(Request.idempotency_key, Request.id, Request.body_digest).where(
             Request.requester_id == requester_id, Request.idempotency_key.in_(keys)

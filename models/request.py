@@ -33,6 +33,10 @@ class Priority:
 
 
 _DUE = sa.text("due_at IS NOT NULL")
+_REASONED = sa.text("reason IS NOT NULL")
+_CONTRADICTED = sa.text("contradicted_at IS NOT NULL")
+
+_DUE_AND_OUT = sa.text("due_at IS NOT NULL AND state <> 'queued'")
 
 
 class Request(Base):
@@ -41,12 +45,32 @@ class Request(Base):
         sa.UniqueConstraint("requester_id", "idempotency_key"),
         # What is due at one upstream. Partial: requests that ended are not in it, so it stays small for ever.
         sa.Index("ix_requests_due", "upstream", "priority", "due_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        # What of it may be looked at while the upstream is paused: few rows, beside a backlog of any length.
+        sa.Index(
+            "ix_requests_due_and_out",
+            "upstream",
+            "priority",
+            "due_at",
+            postgresql_where=_DUE_AND_OUT,
+            sqlite_where=_DUE_AND_OUT,
+        ),
         sa.Index("ix_requests_list", "requester_id", "id"),
         sa.Index("ix_requests_list_by_state", "requester_id", "state", "id"),
+        sa.Index("ix_requests_list_by_batch", "batch_id", "requester_id", "id"),
+        sa.Index(
+            "ix_requests_list_by_reason",
+            "requester_id",
+            "reason",
+            "id",
+            postgresql_where=_REASONED,
+            sqlite_where=_REASONED,
+        ),
+        sa.Index("ix_requests_contradicted", "id", postgresql_where=_CONTRADICTED, sqlite_where=_CONTRADICTED),
         sa.Index("ix_requests_batch", "batch_id", "position"),
         sa.Index("ix_requests_custom_id", "requester_id", "custom_id"),
-        sa.Index("ix_requests_number", "number"),
-        sa.Index("ix_requests_upstream_reference", "upstream_reference"),
+        # With the requester, or SQLite prefers to read all of that requester's rows.
+        sa.Index("ix_requests_number", "number", "requester_id"),
+        sa.Index("ix_requests_upstream_reference", "upstream_reference", "requester_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -73,6 +97,9 @@ class Request(Base):
     retries: Mapped[int] = mapped_column(default=0)  # refusals in a row that provably bought nothing
     looks: Mapped[int] = mapped_column(default=0)  # look-ups since it was last ordered
     unknown_since: Mapped[datetime | None]  # when the order's outcome became unknown: settling counts from here
+    absent_at: Mapped[datetime | None]  # since it was last ordered, a look-up first showed no trace of it
+    accepted_at: Mapped[datetime | None]  # the upstream said that it has it: what then is not to be seen is not absent
+    repeated: Mapped[bool] = mapped_column(default=False)  # an earlier order of it may have reached the upstream
     fence: Mapped[int] = mapped_column(default=0)  # goes up with every claim; older claims cannot write
     priority: Mapped[int] = mapped_column(sa.SmallInteger)
     due_at: Mapped[datetime | None]
@@ -80,6 +107,11 @@ class Request(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+def is_out() -> sa.ColumnElement[bool]:
+    """The condition: ordered, or perhaps ordered. Written out, because only so does SQLite find the index for it."""
+    return Request.state != sa.literal_column("'queued'")
 
 
 def view(request: Request) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base, changed, new_id
+from models.base import Base, changed, insert_for, new_id
 
 DEFAULT_REQUESTER = "default"
 KEY_PREFIX = "tk_"
@@ -66,13 +66,11 @@ def new_signing_secret() -> str:
 
 def find_or_make(session: Session, name: str, now: datetime) -> Requester:
     """The requester of that name, made where it is new."""
-    found = session.scalar(sa.select(Requester).where(Requester.name == name))
-    if found is not None:
+    if (found := find(session, name)) is not None:
         return found
-    requester = Requester(id=new_id(), name=name, secret=new_signing_secret(), created_at=now)
-    session.add(requester)
-    session.flush()
-    return requester
+    new = {"id": new_id(), "name": name, "secret": new_signing_secret(), "created_at": now}
+    session.execute(insert_for(session)(Requester).values(**new).on_conflict_do_nothing(index_elements=["name"]))
+    return session.scalars(sa.select(Requester).where(Requester.name == name)).one()
 
 
 def find(session: Session, name: str) -> Requester | None:

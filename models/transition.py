@@ -22,7 +22,7 @@ from models import counter, delivery, event
 from models.endpoint import EventType
 from models.event import Entry, EventKind
 from models.request import Request, view
-from models.state import FINAL, State, is_legal
+from models.state import FINAL, Reason, State, is_legal
 
 _TOLD = {
     State.COMPLETED: EventType.REQUEST_COMPLETED,
@@ -33,7 +33,7 @@ _TOLD = {
 
 _WRITTEN = (
     "state", "reason", "detail", "number", "upstream_reference", "attempts", "retries", "looks", "unknown_since",
-    "fence", "due_at", "contradicted_at", "updated_at", "finished_at",
+    "absent_at", "accepted_at", "repeated", "fence", "due_at", "contradicted_at", "updated_at", "finished_at",
 )  # fmt: skip
 """The columns that a move may change."""
 
@@ -118,6 +118,8 @@ class _Work:
 
     def _move(self, row: Request, move: Move) -> None:
         start, told = row.state, row.reason
+        if (trouble := contradiction(row, move)) is not None:
+            self._flag(row, move, trouble)
         row.state, row.reason, row.detail, row.due_at = move.to, move.reason, move.detail, move.due_at
         for column, value in move.changes.items():
             setattr(row, column, value)
@@ -133,9 +135,10 @@ class _Work:
         """The request has ended. News changes nothing; if it contradicts the end, people must see it."""
         if row.state is State.COMPLETED and move.to is State.ACCEPTED:
             self._fill_in_reference(row, move)
-        trouble = contradiction(row, move)
-        if trouble is None:
-            return
+        if (trouble := contradiction(row, move)) is not None:
+            self._flag(row, move, trouble)
+
+    def _flag(self, row: Request, move: Move, trouble: str) -> None:
         row.contradicted_at = row.contradicted_at or self.now
         self.changed[row.id] = row
         self.entries.append(
@@ -212,14 +215,17 @@ _UPDATE = (
 
 
 def contradiction(row: Request, move: Move) -> str | None:
-    """Why this late news is bad news for a request that has ended; None where it is harmless."""
+    """Why this news cannot be true together with what we know; None where it can."""
     number = move.changes.get("number")
+    if move.reason == Reason.BY_PERSON:
+        return None  # who settles by hand may correct what we know
     if row.state in (State.FAILED, State.CANCELLED) and move.to in (State.ACCEPTED, State.COMPLETED):
         return (
             f"the upstream says {move.to} after the request was {row.state}: a number may be paid for that nobody holds"
         )
     if row.state is State.COMPLETED and move.to is State.FAILED:
         return "the upstream says failed after the request was completed: the number may not work"
-    if row.state is State.COMPLETED and number is not None and row.number not in (None, number):
-        return f"completed with {row.number}, and now the upstream names {number}: it may have been bought twice"
+    if move.to in (State.ACCEPTED, State.COMPLETED) and number is not None and row.number not in (None, number):
+        # Also while it is open: the answer to a first order that looked absent, beside that to the second.
+        return f"it was about {row.number}, and now the upstream names {number}: it may have been bought twice"
     return None

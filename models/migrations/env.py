@@ -16,13 +16,17 @@ STATEMENT_TIMEOUT = "15min"
 def run() -> None:
     url = context.config.attributes["url"]
     engine = make_engine(url)
-    with engine.connect() as connection:
-        _migrate(connection)
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            _migrate(connection)
+    finally:
+        engine.dispose()
 
 
 def _migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata)
+    # SQLite too undoes a schema change with its transaction, though Alembic does not expect it: a migration that
+    # was killed leaves nothing behind.
+    context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True)
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))

@@ -109,6 +109,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_at IS NOT NULL"),
         sqlite_where=sa.text("due_at IS NOT NULL"),
     )
+    op.create_index(
+        "ix_inbox_problem",
+        "inbox",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("problem IS NOT NULL"),
+        sqlite_where=sa.text("problem IS NOT NULL"),
+    )
     op.create_table(
         "request_counts",
         sa.Column("requester_id", sa.Uuid(), nullable=False),
@@ -250,6 +258,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_at IS NOT NULL"),
         sqlite_where=sa.text("due_at IS NOT NULL"),
     )
+    op.create_index(
+        "ix_deliveries_failed",
+        "deliveries",
+        ["requester_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'failed'"),
+        sqlite_where=sa.text("state = 'failed'"),
+    )
     op.create_index("ix_deliveries_list", "deliveries", ["requester_id", "id"], unique=False)
     op.create_index("ix_deliveries_request", "deliveries", ["request_id"], unique=False)
     op.create_table(
@@ -310,6 +326,9 @@ def upgrade() -> None:
         sa.Column("retries", sa.Integer(), nullable=False),
         sa.Column("looks", sa.Integer(), nullable=False),
         sa.Column("unknown_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("absent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("repeated", sa.Boolean(), nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
@@ -333,17 +352,61 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_at IS NOT NULL"),
         sqlite_where=sa.text("due_at IS NOT NULL"),
     )
+    op.create_index(
+        "ix_requests_due_and_out",
+        "requests",
+        ["upstream", "priority", "due_at"],
+        unique=False,
+        postgresql_where=sa.text("due_at IS NOT NULL AND state <> 'queued'"),
+        sqlite_where=sa.text("due_at IS NOT NULL AND state <> 'queued'"),
+    )
     op.create_index("ix_requests_list", "requests", ["requester_id", "id"], unique=False)
     op.create_index("ix_requests_list_by_state", "requests", ["requester_id", "state", "id"], unique=False)
-    op.create_index("ix_requests_number", "requests", ["number"], unique=False)
-    op.create_index("ix_requests_upstream_reference", "requests", ["upstream_reference"], unique=False)
+    op.create_index("ix_requests_list_by_batch", "requests", ["batch_id", "requester_id", "id"], unique=False)
+    op.create_index(
+        "ix_requests_list_by_reason",
+        "requests",
+        ["requester_id", "reason", "id"],
+        unique=False,
+        postgresql_where=sa.text("reason IS NOT NULL"),
+        sqlite_where=sa.text("reason IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_requests_contradicted",
+        "requests",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("contradicted_at IS NOT NULL"),
+        sqlite_where=sa.text("contradicted_at IS NOT NULL"),
+    )
+    op.create_index("ix_requests_number", "requests", ["number", "requester_id"], unique=False)
+    op.create_index("ix_requests_upstream_reference", "requests", ["upstream_reference", "requester_id"], unique=False)
 
 
 def downgrade() -> None:
     op.drop_index("ix_requests_upstream_reference", table_name="requests")
     op.drop_index("ix_requests_number", table_name="requests")
+    op.drop_index(
+        "ix_requests_contradicted",
+        table_name="requests",
+        postgresql_where=sa.text("contradicted_at IS NOT NULL"),
+        sqlite_where=sa.text("contradicted_at IS NOT NULL"),
+    )
+    op.drop_index(
+        "ix_requests_list_by_reason",
+        table_name="requests",
+        postgresql_where=sa.text("reason IS NOT NULL"),
+        sqlite_where=sa.text("reason IS NOT NULL"),
+    )
+    op.drop_index("ix_requests_list_by_batch", table_name="requests")
     op.drop_index("ix_requests_list_by_state", table_name="requests")
     op.drop_index("ix_requests_list", table_name="requests")
+    op.drop_index(
+        "ix_requests_due_and_out",
+        table_name="requests",
+        postgresql_where=sa.text("due_at IS NOT NULL AND state <> 'queued'"),
+        sqlite_where=sa.text("due_at IS NOT NULL AND state <> 'queued'"),
+    )
     op.drop_index(
         "ix_requests_due",
         table_name="requests",
@@ -355,6 +418,12 @@ def downgrade() -> None:
     op.drop_table("requests")
     op.drop_index("ix_deliveries_request", table_name="deliveries")
     op.drop_index("ix_deliveries_list", table_name="deliveries")
+    op.drop_index(
+        "ix_deliveries_failed",
+        table_name="deliveries",
+        postgresql_where=sa.text("state = 'failed'"),
+        sqlite_where=sa.text("state = 'failed'"),
+    )
     op.drop_index(
         "ix_deliveries_due",
         table_name="deliveries",
@@ -376,6 +445,12 @@ def downgrade() -> None:
     op.drop_table("requesters")
     op.drop_index("ix_request_counts_batch", table_name="request_counts")
     op.drop_table("request_counts")
+    op.drop_index(
+        "ix_inbox_problem",
+        table_name="inbox",
+        postgresql_where=sa.text("problem IS NOT NULL"),
+        sqlite_where=sa.text("problem IS NOT NULL"),
+    )
     op.drop_index(
         "ix_inbox_due",
         table_name="inbox",

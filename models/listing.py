@@ -1,0 +1,77 @@
+"""The list of requests: newest first, filtered, a page at a time by key, so that page 1,000 costs what page 1 does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from models import lookup
+from models.request import Kind, Request
+from models.state import State
+
+LONGEST_PAGE = 1_000
+
+
+class BadCursor(Exception):
+    """The cursor is none that a page of ours ended with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list is narrowed to; None is "any". `q` is a reference as in `models.lookup`."""
+
+    state: State | None = None
+    upstream: str | None = None
+    kind: Kind | None = None
+    batch_id: UUID | None = None
+    reason: str | None = None
+    q: str | None = None
+
+
+NO_FILTERS = Filters()
+
+
+def list_requests(
+    session: Session,
+    requester_id: UUID | None,
+    filters: Filters = NO_FILTERS,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> tuple[list[Request], str | None]:
+    """A page of requests of one requester (None: of all), and the cursor of the next page; None where it is the last.
+
+    Requests that come in meanwhile are newer and so on no later page: none is shown twice, none left out.
+    Raises BadCursor.
+    """
+    limit = max(1, min(limit, LONGEST_PAGE))
+    statement = sa.select(Request).where(*_conditions(requester_id, filters)).order_by(Request.id.desc())
+    if cursor is not None:
+        statement = statement.where(Request.id < _after(cursor))
+    rows = list(session.scalars(statement.limit(limit + 1)))
+    more = len(rows) > limit
+    return rows[:limit], rows[limit - 1].id.hex if more else None
+
+
+def _conditions(requester_id: UUID | None, filters: Filters) -> list[sa.ColumnElement[bool]]:
+    exact = {
+        Request.requester_id: requester_id,
+        Request.state: filters.state,
+        Request.upstream: filters.upstream,
+        Request.kind: filters.kind,
+        Request.batch_id: filters.batch_id,
+        Request.reason: filters.reason,
+    }
+    conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in exact.items() if value is not None]
+    if filters.q is not None:
+        conditions.append(Request.id.in_(lookup.matching(filters.q, requester_id)))
+    return conditions
+
+
+def _after(cursor: str) -> UUID:
+    try:
+        return UUID(hex=cursor)
+    except ValueError:
+        raise BadCursor(f"not a cursor: {cursor!r}") from None
