@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from worker.bulk.row import Row, RowFault, dotted
-from worker.upstreams.base import Fault
+from worker.fault import Fault
 
 MOST_TOLD = 100
 """Faults. Whoever has more mends these first, or has one mistake a hundred times."""
+
+
+MOST_ALIKE = 5
+"""Faults of one field with the same words: more say no more, and would hide what else is wrong."""
+
+_Alike = tuple[str | None, str]
 
 
 class BadRows(Exception):
@@ -28,7 +36,8 @@ class Findings:
         self.total_bad = 0
         self.is_fatal = False
         self._told: list[RowFault] = []
-        self._missing: dict[tuple[str, str], list[int]] = {}  # column and detail: the first line, and how many rows
+        self._alike: Counter[_Alike] = Counter()
+        self._missing: dict[_Alike, list[int]] = {}  # columns that are not there: the first line, and how many rows
 
     def add(self, fault: RowFault) -> None:
         """A row that could not be read, or a fault of the whole file."""
@@ -48,19 +57,34 @@ class Findings:
                 self._tell(RowFault(row.line, field, fault.detail))
 
     def told(self) -> list[RowFault]:
-        """At most `MOST_TOLD` faults, in the file's order; a missing column is one fault of the header."""
+        """At most `MOST_TOLD` faults, in the file's order. A missing column is one fault of the header; of faults
+        that are alike the first `MOST_ALIKE` are told, and the last of them says how many more there are."""
         missing = [
             RowFault(1, field, f"there is no column with this name; {_rows(count)}, first line {line}: {detail}")
             for (field, detail), (line, count) in self._missing.items()
         ]
-        return sorted([*missing, *self._told], key=_line_of)[:MOST_TOLD]
+        return sorted([*missing, *self._with_counts()], key=_line_of)[:MOST_TOLD]
 
     def error(self, total: int) -> BadRows:
         return BadRows(self.told(), self.total_bad, total)
 
     def _tell(self, fault: RowFault) -> None:
-        if len(self._told) < MOST_TOLD:
-            self._told.append(fault)
+        alike = (fault.field, fault.detail)
+        if alike in self._alike or len(self._told) < MOST_TOLD:
+            self._alike[alike] += 1
+            if self._alike[alike] <= MOST_ALIKE and len(self._told) < MOST_TOLD:
+                self._told.append(fault)
+
+    def _with_counts(self) -> Iterator[RowFault]:
+        seen: Counter[_Alike] = Counter()
+        for fault in self._told:
+            alike = (fault.field, fault.detail)
+            seen[alike] += 1
+            more = self._alike[alike] - MOST_ALIKE
+            if seen[alike] == MOST_ALIKE and more > 0:
+                yield replace(fault, detail=f"{fault.detail} (and {more:,} more like this)")
+            else:
+                yield fault
 
 
 def _rows(count: int) -> str:

@@ -27,12 +27,16 @@ from worker.body import RequestBody
 from worker.bulk.row import Row, RowFault
 from worker.cells import Cells
 from worker.examine import Candidate, Examiner
+from worker.fault import Fault
 from worker.judge import Standing, judge
 from worker.spool import Spool, Spooled
-from worker.upstreams.base import Fault
 
 CHUNK = 1_000
 """Rows a transaction: long enough that its fixed costs vanish, short enough that nobody waits behind it."""
+
+
+LONGEST_NAME = 200
+"""Characters of a batch's name that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class BatchTaken:
-    """What became of a file. `rows` = `taken` + `already_taken` + `total_bad`."""
+    """What became of a file. `rows` = `taken` + `already_taken` + `bad`."""
 
     batch_id: UUID
     name: str
@@ -60,7 +64,7 @@ class BatchTaken:
     earlier_batch_id: UUID | None  # of the same file: what was taken before may be there
     upstreams: frozenset[str]  # where something is due now
     faults: list[RowFault]  # of the bad rows, with `partial`
-    total_bad: int
+    bad: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class BatchIntake:
         """Raises BadRows."""
         with Spool() as spool:
             self._check(rows, spool)
-            new, known = spool.counts()
+            new, _ = spool.counts()
             batch = write(self._engine, self._open)
             taken, upstreams = self._take(batch.id, spool, new)
             batch = write(self._engine, lambda session: self._seal(session, batch.id))
@@ -113,7 +117,7 @@ class BatchIntake:
                 earlier_batch_id=self._source.earlier.id if self._source and self._source.earlier else None,
                 upstreams=frozenset(upstreams),
                 faults=self._findings.told(),
-                total_bad=self._findings.total_bad,
+                bad=self._findings.total_bad,
             )
 
     def check(self, rows: Iterable[Row | RowFault]) -> tuple[int, int]:
@@ -182,7 +186,7 @@ class BatchIntake:
         batch = Batch(
             id=self._id,
             requester_id=order.requester_id,
-            name=order.name,
+            name=order.name[:LONGEST_NAME],
             state=BatchState.RUNNING,
             total=0,
             source_digest=self._source.digest if self._source else None,

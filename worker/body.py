@@ -13,8 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from models.request import Kind, OnOutOfStock
+from worker.fault import Fault
 from worker.strict_json import escape
-from worker.upstreams.base import Fault
 
 LONGEST_CUSTOM_ID = 200
 """Characters: a bulk row's idempotency key is made of it, and that column has 255."""

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from models.request import Kind
+from worker.fault import Fault
 from worker.strict_json import Unreadable, parse_line
-from worker.upstreams.base import Dialect, Fault
+from worker.upstreams.base import Dialect
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,8 +15,10 @@ from models.request import Kind
 from worker.body import RequestBody, digest, parse
 from worker.bulk.row import Row
 from worker.cells import Cells
+from worker.destinations import fault_of, is_public
+from worker.fault import Fault
 from worker.settings import Settings
-from worker.upstreams.base import Dialect, Fault
+from worker.upstreams.base import Dialect
 from worker.upstreams.e164 import NotANumber, to_e164
 
 HOME = {"avanser": "AU", "telmetrics": "US", "messagemedia": "AU"}
@@ -150,31 +151,12 @@ def wrong_destination(url: str, *, allow_private: bool) -> str | None:
 
     What a name resolves to is checked at each delivery, when it counts.
     """
+    if any(character.isspace() for character in url):
+        return "it is not a URL"
+    if (fault := fault_of(url, allow_private=allow_private)) is not None or allow_private:
+        return fault
+    host = urlsplit(url).hostname or ""
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        return f"is not a URL: {error}"
-    if parts.scheme not in ("https", "http") or not host or any(character.isspace() for character in url):
-        return "is not a URL such as https://host/path"
-    if parts.username is not None or parts.password is not None:
-        return "may not hold a user or a password: results are signed instead"
-    if parts.fragment:
-        return "may not have a fragment (#…)"
-    if allow_private:
-        return None
-    if parts.scheme != "https":
-        return "must begin with https://"
-    if port not in (None, 443):
-        return "must use port 443"
-    return _private(host)
-
-
-def _private(host: str) -> str | None:
-    if host == "localhost" or host.endswith(".localhost"):
-        return "is on this machine itself"
-    try:
-        address = ipaddress.ip_address(host)
+        return None if is_public(host) else f"{host} is not an address of the public internet"
     except ValueError:
         return None  # a name
-    return None if address.is_global else f"{host} is a private address"

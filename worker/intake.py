@@ -12,16 +12,16 @@ from sqlalchemy.orm import Session
 
 from models.base import write
 from models.intake import NewRequest, Taken, take
-from models.request import Request
 from worker.bad_rows import BadRows
 from worker.batch_intake import BatchIntake, BatchOrder, BatchTaken, Progress
 from worker.body import RequestBody
 from worker.bulk.row import Row, RowFault
 from worker.examine import Candidate, Examiner
+from worker.fault import Fault
 from worker.judge import Standing, judge
 from worker.settings import Settings
 from worker.upstreams import DIALECTS
-from worker.upstreams.base import Dialect, Fault
+from worker.upstreams.base import Dialect
 
 __all__ = ["BadRows", "BatchTaken", "Conflict", "Intake", "Invalid", "Progress", "RequestBody"]
 
@@ -75,14 +75,14 @@ class Intake:
         actor: str,
         *,
         release_now: bool = False,
-    ) -> tuple[Taken, Request]:
+    ) -> Taken:
         """Take one request and commit it; one whose key was used for the same body is found, not taken again.
 
         `release_now` sends a release at once, without the delay in which it can be cancelled.
         Raises Invalid, Conflict.
         """
 
-        def work(session: Session) -> tuple[Taken, Request]:
+        def work(session: Session) -> Taken:
             candidate, standing = self._judged(session, requester_id, body, idempotency_key, now)
             if standing is Standing.CONFLICT:
                 raise Conflict
@@ -90,7 +90,7 @@ class Intake:
             (taken,) = take(session, requester_id, [new], now, actor=actor)
             if not taken.same_body:  # somebody else used the key since we looked
                 raise Conflict
-            return taken, session.get_one(Request, taken.id)
+            return taken
 
         return write(self._engine, work)
 

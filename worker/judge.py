@@ -17,7 +17,7 @@ from models.holding import held_by_others
 from models.intake import known_keys
 from models.request import Kind
 from worker.examine import Candidate
-from worker.upstreams.base import Fault
+from worker.fault import Fault
 
 
 class Standing(Enum):

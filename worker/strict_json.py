@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from worker.upstreams.base import Fault
+from worker.fault import Fault
 
 MOST_DEPTH = 32
 """Levels of nesting. The deepest documented body has five."""

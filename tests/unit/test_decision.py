@@ -44,6 +44,7 @@ def claimed(step: Step = Step.SUBMIT, *, at: datetime = NOW, **fields: Any) -> C
         retries=fields.pop("retries", 0),
         looks=fields.pop("looks", 0 if step is Step.SUBMIT else 1),
         unknown_since=fields.pop("unknown_since", None),
+        absent_at=fields.pop("absent_at", None),
         on_out_of_stock=fields.pop("on_out_of_stock", OnOutOfStock.WAIT),
         deadline=fields.pop("deadline", NOW + timedelta(days=7)),
         updated_at=at,
@@ -106,27 +107,34 @@ def test_absent_at_the_first_look_is_looked_at_again_after_the_settling_time() -
 def test_absent_at_a_second_look_that_began_before_the_order_had_settled_proves_nothing() -> None:
     # Asked at 59 s, answered at 61 s: what the upstream looked at may be from before the end of the settling time.
     asked, answered = NOW + timedelta(seconds=59), NOW + timedelta(seconds=61)
-    move = decided(claimed(Step.LOOK_UP, at=asked, looks=2, unknown_since=NOW), NotFound(), answered)
+    move = decided(claimed(Step.LOOK_UP, at=asked, looks=2, unknown_since=NOW, absent_at=NOW), NotFound(), answered)
     assert move.to is State.SUBMITTING
 
 
 def test_a_single_look_proves_nothing_however_late_it_is() -> None:
     late = NOW + timedelta(hours=1)
     move = decided(claimed(Step.LOOK_UP, at=late, looks=1, unknown_since=NOW), NotFound(), late)
+    assert (move.to, move.changes["absent_at"]) == (State.SUBMITTING, late)
+
+
+def test_a_look_that_was_not_answered_does_not_count_as_one() -> None:
+    late = NOW + timedelta(hours=1)
+    move = decided(claimed(Step.LOOK_UP, at=late, looks=3, unknown_since=NOW), NotFound(), late)
     assert move.to is State.SUBMITTING
 
 
 def test_absent_both_times_is_ordered_again() -> None:
     late = NOW + timedelta(seconds=61)
-    move = decided(claimed(Step.LOOK_UP, at=late, looks=2, unknown_since=NOW), NotFound(), late)
+    move = decided(claimed(Step.LOOK_UP, at=late, looks=2, unknown_since=NOW, absent_at=NOW), NotFound(), late)
     assert (move.to, move.due_at, move.changes["unknown_since"]) == (State.QUEUED, late, None)
+    assert move.changes["repeated"] is True
 
 
 def test_an_accepted_order_that_a_list_does_not_show_is_never_ordered_again() -> None:
-    for looks in range(1, MOST_LOOKS + 1):
-        move = decided(claimed(Step.LOOK_UP, state=State.ACCEPTED, looks=looks), NotFound())
-        assert move.to in (State.ACCEPTED, State.HELD)
-    assert (move.to, move.reason) == (State.HELD, Reason.CALLBACK_MISSING)
+    looks = range(1, MOST_LOOKS + 1)
+    moves = [decided(claimed(Step.LOOK_UP, state=State.ACCEPTED, looks=n), NotFound()) for n in looks]
+    assert {move.to for move in moves[:-1]} == {State.ACCEPTED}
+    assert (moves[-1].to, moves[-1].reason) == (State.HELD, Reason.CALLBACK_MISSING)
 
 
 def test_looks_for_a_missing_callback_become_ever_more_seldom() -> None:
