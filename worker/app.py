@@ -32,7 +32,13 @@ RELAY_INTERVAL = timedelta(seconds=1)
 ANSWER = timedelta(seconds=10)
 """How long the broker may take to answer before we take the connection for dead."""
 
+LONGEST_TASK = timedelta(minutes=5)
+"""For tasks that order nothing: a result that is sent twice, or a callback that is read twice, does no harm."""
+
 app = Celery("trunkline", include=["worker.tasks"])
+
+time_limits: dict[str, timedelta] = {}
+"""By queue: when a worker's child that hangs is killed. Set by `configure`; a hint carries it along."""
 
 
 class WrongOrder(Exception):
@@ -43,6 +49,8 @@ def configure(settings: Settings) -> Celery:
     """Point the application at the broker of these settings. Raises WrongOrder."""
     visibility = max([LEAST_VISIBILITY, *(upstream.lease * 2 for upstream in settings.upstreams.values())])
     check_order(settings, visibility)
+    time_limits.update({UPSTREAM_QUEUES[name]: upstream.task_limit for name, upstream in settings.upstreams.items()})
+    time_limits.update(dict.fromkeys((INBOX, DELIVERIES, RELAY), LONGEST_TASK))
     app.conf.update(
         broker_url=settings.broker_url,
         broker_transport_options=_transport_options(settings.broker_url, visibility),
@@ -60,14 +68,20 @@ def configure(settings: Settings) -> Celery:
         task_create_missing_queues=False,
         task_queues=[_queue(name, settings.broker_url) for name in QUEUES],
         task_default_queue=RELAY,
-        worker_soft_shutdown_timeout=max(u.task_limit for u in settings.upstreams.values()).total_seconds(),
+        worker_soft_shutdown_timeout=max(
+            u.answer_within + u.slack for u in settings.upstreams.values()
+        ).total_seconds(),
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         beat_schedule={
             "relay": {
                 "task": "trunkline.relay",
                 "schedule": RELAY_INTERVAL,
-                "options": {"queue": RELAY, "expires": RELAY_INTERVAL.total_seconds() * 5},
+                "options": {
+                    "queue": RELAY,
+                    "expires": RELAY_INTERVAL.total_seconds() * 5,
+                    "time_limit": LONGEST_TASK.total_seconds(),
+                },
             }
         },
     )

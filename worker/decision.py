@@ -25,6 +25,7 @@ from worker.upstreams.base import (
     Progress,
     Rejected,
     Unavailable,
+    Undecidable,
     WrongAccount,
 )
 
@@ -84,6 +85,7 @@ def _ours(id_: UUID, answer: Completed | Accepted, actor: str, policy: Policy, n
     if isinstance(answer, Completed):
         return Move(id_, State.COMPLETED, actor, None, answer.detail, changes=changes)
     due_at = now + policy.callback_deadline
+    changes["accepted_at"] = now
     return Move(id_, State.ACCEPTED, actor, None, answer.detail, due_at, changes=changes)
 
 
@@ -103,6 +105,8 @@ def _after_submit(row: Request, outcome: Outcome, policy: Policy, now: datetime)
             return _again_later(row, outcome, policy, now)
         case WrongAccount():
             return _fenced(row, State.HELD, Reason.WRONG_ACCOUNT, str(outcome))
+        case Undecidable():
+            return _fenced(row, State.HELD, Reason.OUTCOME_UNKNOWN, str(outcome))
         case OutcomeUnknown() | Progress() | NotFound():
             # The last two are no answers to an order: they prove nothing, which is what unknown means.
             detail = str(outcome) if isinstance(outcome, OutcomeUnknown) else "The upstream did not say what it did."
@@ -144,22 +148,25 @@ def _absent(claim: Claim, policy: Policy, now: datetime) -> Move:
     """The upstream shows no trace of an order of unknown outcome.
 
     Its list may lag, so one look is not proof. A second one, begun when the settling time had passed, is: then
-    the order is made again.
+    the order is made again. (A look that was not answered, or whose worker died, is none.)
     """
     row = claim.request
     assert row.unknown_since is not None  # the claim set it
     settled_at = row.unknown_since + policy.settling
     looked_at = row.updated_at  # the claim's own time: before the question was asked
-    if row.looks < 2 or looked_at < settled_at:
+    if row.absent_at is None or looked_at < settled_at:
         detail = "Not to be seen at the upstream; looked at once more when the settling time has passed."
         due_at = max(settled_at, now + FIRST_LOOK)
-        return _fenced(row, State.SUBMITTING, Reason.OUTCOME_UNKNOWN, detail, due_at, actor="look_up")
+        absent_at = row.absent_at or now
+        return _fenced(
+            row, State.SUBMITTING, Reason.OUTCOME_UNKNOWN, detail, due_at, actor="look_up", absent_at=absent_at
+        )
     retries = row.retries + 1
     if retries >= policy.max_attempts:
         detail = f"Given up after {retries} tries; the upstream shows no order."
         return _fenced(row, State.FAILED, Reason.UPSTREAM_UNAVAILABLE, detail, actor="look_up", retries=retries)
     detail = "The upstream shows no order, also after the settling time: it is ordered again."
-    changes = {"retries": retries, "looks": 0, "unknown_since": None}
+    changes = {"retries": retries, "looks": 0, "unknown_since": None, "repeated": True}
     return _fenced(row, State.QUEUED, None, detail, now, actor="look_up", **changes)
 
 
@@ -213,5 +220,6 @@ _NAMES: dict[type, str] = {
     Unavailable: "unavailable",
     Misconfigured: "misconfigured",
     OutcomeUnknown: "outcome_unknown",
+    Undecidable: "undecidable",
     WrongAccount: "wrong_account",
 }

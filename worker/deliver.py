@@ -6,6 +6,7 @@ Delivery is at least once: a worker that dies after the requester took a result 
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -25,9 +26,12 @@ from models.endpoint import Endpoint
 from models.event import Entry, EventKind
 from models.request import rfc3339
 from models.requester import Requester
+from worker.limits import Permits
 from worker.runtime import Runtime
 from worker.signing import sign
 from worker.upstreams.http import NoAnswer, Reply
+
+log = logging.getLogger(__name__)
 
 CHUNK = 50
 MOST_IN_FLIGHT = 100
@@ -71,15 +75,16 @@ def deliver(runtime: Runtime) -> bool:
     within = timedelta(seconds=runtime.settings.environment.delivery_timeout)
     lease = within + LEASE_SLACK
     permits = runtime.limits.acquire("deliveries", CHUNK, MOST_IN_FLIGHT, PER_SECOND, lease)
-    if not permits.count:
+    granted = permits.count
+    if not granted:
         return False
-    claimed: list[tuple[Delivery, Target]] = []
     try:
-        claimed = write(runtime.engine, lambda session: _claim(session, permits.count, utc_now(), lease))
-        _send_and_settle(runtime, claimed, within)
+        claimed = write(runtime.engine, lambda session: _claim(session, granted, utc_now(), lease))
+        runtime.limits.give_back(permits, granted - len(claimed), unused=True)
+        _send_and_settle(runtime, claimed, within, permits)
     finally:
-        runtime.limits.give_back(permits, unused=permits.count - len(claimed))
-    return len(claimed) == permits.count
+        runtime.limits.give_back(permits, permits.count)
+    return len(claimed) == granted
 
 
 def _claim(session: Session, limit: int, now: datetime, lease: timedelta) -> list[tuple[Delivery, Target]]:
@@ -108,11 +113,14 @@ def _target(
     return Target(endpoint.url, tuple(secrets), refusal)
 
 
-def _send_and_settle(runtime: Runtime, claimed: Sequence[tuple[Delivery, Target]], within: timedelta) -> None:
+def _send_and_settle(
+    runtime: Runtime, claimed: Sequence[tuple[Delivery, Target]], within: timedelta, permits: Permits
+) -> None:
     async def one(item: tuple[Delivery, Target]) -> Tried:
         return await _send(runtime, *item, within)
 
     for group in runtime.loop.stream(claimed, one):
+        runtime.limits.give_back(permits, len(group))
         write(runtime.engine, lambda session, group=group: _settle(session, runtime, group, utc_now()))  # type: ignore[misc]
 
 
@@ -121,13 +129,18 @@ async def _send(runtime: Runtime, row: Delivery, target: Target, within: timedel
         return Tried(row, None, target.refusal, timedelta(), utc_now(), is_last=True)
     body = {"type": row.type, "timestamp": rfc3339(row.created_at), "data": row.data}
     began = time.monotonic()
-    content, headers = sign(str(row.id), body, target.secrets, utc_now())
     try:
+        content, headers = sign(str(row.id), body, target.secrets, utc_now())
         reply: Reply = await runtime.destinations.post(target.url, content, headers, within)
     except NoAnswer as failure:
         return Tried(row, None, str(failure), timedelta(seconds=time.monotonic() - began), utc_now())
-    error = None if 200 <= reply.status < 300 else f"answered {reply.status}"
-    return Tried(row, reply.status, error, reply.latency, utc_now(), is_last=reply.status == GONE)
+    except Exception as error:
+        # A fault of ours with one row (its URL, its secret) must not take the other results of the set with it.
+        log.exception("cannot send delivery %s", row.id)
+        detail = f"Trunkline's own sender failed: {type(error).__name__}"
+        return Tried(row, None, detail, timedelta(seconds=time.monotonic() - began), utc_now())
+    refusal = None if reply.is_success else f"answered {reply.status}"
+    return Tried(row, reply.status, refusal, reply.latency, utc_now(), is_last=reply.status == GONE)
 
 
 def _settle(session: Session, runtime: Runtime, tried: Sequence[Tried], now: datetime) -> None:

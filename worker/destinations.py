@@ -13,6 +13,15 @@ MOST_CONNECTIONS = 100
 MOST_BODY = 16 * 1024
 """Bytes of a requester's answer that are read: we want its status."""
 
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""All that IANA has given out of IPv6. What lies outside is for use within a network: by RFC 8215 64:ff9b:1::/48
+leads to any IPv4 address of it. Python's `is_global` knows such blocks only from some release on."""
+
+_NOT_GLOBAL = (
+    ipaddress.ip_network("3fff::/20"),  # documentation (RFC 9637)
+    ipaddress.ip_network("192.88.99.0/24"),  # the nearest 6to4 relay, whosever it is (RFC 7526: no more)
+)
+
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
 """IPv4-compatible IPv6 addresses (RFC 4291, 2.5.5.1; deprecated): the last 32 bits are an IPv4 address."""
@@ -31,6 +40,9 @@ class Destinations:
             raise NoAnswer(fault, sent=False)
         return await self._http.send("POST", url, deadline=within, headers=headers, body=content, most=MOST_BODY)
 
+    async def close(self) -> None:
+        await self._http.close()
+
 
 PORTS = (443, 8443)
 
@@ -40,6 +52,7 @@ def fault_of(url: str, *, allow_private: bool) -> str | None:
     try:
         parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as the resolver does
     except ValueError:
         return "it is not a URL"
     if parts.scheme not in ("https", "http") or not parts.hostname:
@@ -60,9 +73,14 @@ def is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         wrapped = found.ipv4_mapped or found.sixtofour or _embedded(found)
-        if wrapped is not None:
-            found = wrapped
-    return found.is_global and not found.is_multicast and not getattr(found, "is_site_local", False)
+        if wrapped is None:
+            return found in _GLOBAL_UNICAST and _is_global(found)
+        found = wrapped
+    return _is_global(found)
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not address.is_multicast and not any(address in block for block in _NOT_GLOBAL)
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

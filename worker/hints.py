@@ -14,12 +14,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES, app
+from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES, app, time_limits
 
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 4
 """Hints for one queue sent together: enough to set every process of a worker going."""
+
+BREATH = timedelta(milliseconds=10)
+"""After a hint, the next ones are gathered for so long: under load, a hundred callbacks become one message."""
 
 _TASKS: Mapping[str, tuple[str, list[Any]]] = {
     INBOX: ("trunkline.read_inbox", []),
@@ -64,13 +67,15 @@ class _Sender:
             with self._condition:
                 self._busy = False
                 self._condition.notify_all()
+            time.sleep(BREATH.total_seconds())
 
 
 def _send(queue: str, count: int) -> None:
     task, args = _TASKS[queue]
+    limit = int(time_limits[queue].total_seconds()) if queue in time_limits else None
     try:
         for _ in range(count):
-            app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True)
+            app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True, time_limit=limit)
     except Exception as error:  # noqa: BLE001 -- the edge of a thread: a lost hint costs a second, a dead thread all
         log.warning("no hint for %s: the broker does not answer (%s)", queue, type(error).__name__)
 
@@ -82,7 +87,7 @@ def _sender() -> _Sender:
     """This process's own: a thread does not survive a fork."""
     pid = os.getpid()
     if pid not in _senders:
-        _senders[pid] = _Sender()
+        _senders.setdefault(pid, _Sender())  # two threads may come here at once: all use the same one
     return _senders[pid]
 
 

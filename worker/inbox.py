@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
-from models import call, delivery, event
-from models.base import new_id, utc_now, write
+from models import call, delivery, event, transition
+from models.base import REFUSED_VALUE, new_id, utc_now, write
 from models.due import claim, settle
 from models.endpoint import EventType
 from models.event import Entry, EventKind
 from models.inbox import Purpose, Received
 from models.request import Request
-from models.transition import Move, transition
+from models.transition import Move
 from worker.decision import evidence, name_of
 from worker.runtime import Runtime
 from worker.upstreams import DIALECTS
@@ -48,10 +45,12 @@ class _Read:
 def read_inbox(runtime: Runtime) -> bool:
     """Understand and apply what came, one chunk of it. Says whether there may be more."""
     rows = write(runtime.engine, lambda session: claim(session, Received, CHUNK, utc_now(), LEASE))
+    if not rows:
+        return False
     read = [_read(DIALECTS.get(row.upstream), row) for row in rows]
     try:
         write(runtime.engine, lambda session: apply(session, runtime, read, utc_now()))
-    except DataError:
+    except REFUSED_VALUE:
         # One row holds what the database refuses. Alone, it cannot keep the others from being applied.
         for one in read:
             _apply_alone(runtime, one)
@@ -61,8 +60,9 @@ def read_inbox(runtime: Runtime) -> bool:
 def _apply_alone(runtime: Runtime, read: _Read) -> None:
     try:
         write(runtime.engine, lambda session: apply(session, runtime, [read], utc_now()))
-    except DataError as error:
-        problem = _Read(read.row, problem=f"The database refused it: {error.orig}")
+    except REFUSED_VALUE as error:
+        log.warning("the database refuses what inbox row %s says: %s", read.row.id, type(error).__name__)
+        problem = _Read(read.row, problem="The database cannot hold what it says.")
         write(runtime.engine, lambda session: apply(session, runtime, [problem], utc_now()))
 
 
@@ -84,10 +84,10 @@ def _read(dialect: Dialect | None, row: Received) -> _Read:
 
 def apply(session: Session, runtime: Runtime, read: Sequence[_Read], now: datetime) -> None:
     """Write down what was read: history, moves and calls; each row done, or set aside with its problem."""
-    requests = _requests_of(session, {one.row.request_id for one in read})
+    requests = transition.lock(session, {one.row.request_id for one in read})
     event.append(session, [_entry(one) for one in read if one.row.request_id in requests])
     moves = [move for one in read if (move := _move(runtime, one, now)) is not None]
-    transition(session, moves, now)
+    transition.apply(session, requests, moves, now)
     notices = [
         notice
         for one in read
@@ -100,14 +100,6 @@ def apply(session: Session, runtime: Runtime, read: Sequence[_Read], now: dateti
         one.row.problem = one.problem or (None if one.row.request_id in requests else NO_REQUEST)
         one.row.applied_at = now if one.row.problem is None else None
     settle(session, Received, [one.row for one in read], ("due_at", "problem", "applied_at"))
-
-
-def _requests_of(session: Session, ids: set[UUID]) -> Mapping[UUID, Request]:
-    """The requests that the rows are for. Locked, as they are about to be moved; in id order, like everywhere."""
-    found = session.scalars(
-        sa.select(Request).where(Request.id.in_(sorted(ids))).order_by(Request.id).with_for_update()
-    )
-    return {request.id: request for request in found}
 
 
 def _move(runtime: Runtime, one: _Read, now: datetime) -> Move | None:

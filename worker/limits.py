@@ -48,12 +48,12 @@ if tonumber(ARGV[1]) > 0 then redis.call('HINCRBYFLOAT', KEYS[2], 'tokens', ARGV
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Permits:
-    """Leave to make `count` calls, until it is given back or its time has run out."""
+    """Leave to have calls in flight, until it is given back or its time has run out."""
 
     name: str
-    count: int
+    count: int  # that are still held
     id: str = field(default_factory=lambda: uuid4().hex)
     shared: bool = True
 
@@ -78,17 +78,19 @@ class Limits:
         count = self._own.acquire(name, wanted, max(1, most // SHARE_WITHOUT_REDIS), rate / SHARE_WITHOUT_REDIS)
         return Permits(name, count, permits.id, shared=False)
 
-    def give_back(self, permits: Permits, unused: int = 0) -> None:
-        """The calls have ended; `unused` of them never began, so their share of the rate comes back too."""
-        if not permits.count:
+    def give_back(self, permits: Permits, count: int, *, unused: bool = False) -> None:
+        """So many of the calls have ended; or never began, and then their share of the rate comes back too."""
+        if not count:
             return
+        names = [f"{permits.id}:{number}" for number in range(permits.count - count + 1, permits.count + 1)]
+        permits.count -= count
+        tokens = count if unused else 0
         if not permits.shared:
-            self._own.give_back(permits.name, permits.count)
+            self._own.give_back(permits.name, count, tokens)
             return
         assert self._give_back is not None
-        names = [f"{permits.id}:{i}" for i in range(1, permits.count + 1)]
         try:
-            self._give_back(keys=_keys(permits.name), args=[unused, *names])
+            self._give_back(keys=_keys(permits.name), args=[tokens, *names])
         except redis.RedisError as error:
             log.warning("permits of %s end by themselves: Redis does not answer (%s)", permits.name, error)
 
@@ -122,6 +124,8 @@ class _OwnLimits:
             self._in_flight[name] = self._in_flight.get(name, 0) + granted
             return granted
 
-    def give_back(self, name: str, count: int) -> None:
+    def give_back(self, name: str, count: int, tokens: int) -> None:
         with self._lock:
             self._in_flight[name] = max(0, self._in_flight.get(name, 0) - count)
+            left, at = self._tokens[name]
+            self._tokens[name] = (left + tokens, at)

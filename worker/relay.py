@@ -7,7 +7,7 @@ run out. Safe to run twice, since it changes nothing but finished batches, each 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from models.delivery import Delivery
 from models.due import count_due, count_due_requests
 from models.endpoint import EventType
 from models.inbox import Received
-from models.state import OPEN
+from models.state import OPEN, State
 from worker import deliver, hints, inbox, workflow
 from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES
 from worker.runtime import Runtime
@@ -67,16 +67,18 @@ def finish_batches(session: Session, now: datetime) -> int:
 
     Not done where the last request ends: two that end at the same moment would each see the other still open.
     """
-    unfinished = sa.select(Batch).where(Batch.finished_at.is_(None), Batch.sealed_at.is_not(None))
-    finished = 0
-    for batch in session.scalars(unfinished.with_for_update(skip_locked=True)):
-        counts = counter.of_batch(session, batch.id)
-        if any(counts[state] for state in OPEN):
-            continue
+    ended = sa.select(Batch).where(
+        Batch.finished_at.is_(None), Batch.sealed_at.is_not(None), counter.in_states(Batch.id, OPEN) == 0
+    )
+    batches = session.scalars(ended.with_for_update(skip_locked=True)).all()
+    counts = counter.of_batches(session, [batch.id for batch in batches]) if batches else {}
+    for batch in batches:
         batch.finished_at = now
         batch.state = BatchState.CANCELLED if batch.state is BatchState.CANCELLED else BatchState.FINISHED
-        notice = delivery.Notice(EventType.BATCH_FINISHED, batch.requester_id, view(batch, counts), batch_id=batch.id)
-        delivery.file(session, [notice], now)
-        finished += 1
+    delivery.file(session, [_finished(batch, counts.get(batch.id, {})) for batch in batches], now)
     session.flush()
-    return finished
+    return len(batches)
+
+
+def _finished(batch: Batch, counts: Mapping[State, int]) -> delivery.Notice:
+    return delivery.Notice(EventType.BATCH_FINISHED, batch.requester_id, view(batch, counts), batch_id=batch.id)

@@ -21,6 +21,10 @@ DATABASE_SCHEMES = ("postgresql+psycopg", "sqlite")
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "redis+socket")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
+RUNNING = "running.env"
+"""In the home folder while `trunkline up` runs there: what it set for its processes, so that a command in another
+terminal (`submit`, `endpoints create`) sees the same upstreams and addresses."""
+
 SHORTEST_SECRET = 32
 """Characters: 32 of base64 or hex are at least 128 bits, the least that a callback token may rest on."""
 
@@ -61,6 +65,10 @@ def _seconds_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _default_home() -> Path:
+    return Path(platformdirs.user_data_dir("trunkline"))
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -69,7 +77,7 @@ PositiveSeconds = Annotated[float, Field(gt=0)]
 class UpstreamSettings(BaseSettings):
     """Limits of one upstream, over all workers. Durations are in seconds in the environment."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     max_in_flight: int = Field(default=50, ge=1)
     rate: float = Field(default=50, gt=0)  # orders a second
@@ -100,8 +108,8 @@ class UpstreamSettings(BaseSettings):
 
     @property
     def task_limit(self) -> timedelta:
-        """When Celery ends a task that hangs: after the time-out, before the lease."""
-        return self.answer_within + self.slack * 0.75
+        """When Celery kills a child that hangs: shortly before the lease ends; most that take long are slow."""
+        return self.lease - self.slack / 2
 
 
 class AvanserSettings(UpstreamSettings):
@@ -146,9 +154,9 @@ def _unset(settings: BaseSettings, *names: str) -> list[str]:
 class _Environment(BaseSettings):
     """The variables that belong to no upstream, as they stand in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", extra="ignore", env_ignore_empty=True)
 
-    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("trunkline")))
+    home: Path = Field(default_factory=_default_home)
     database_url: Annotated[str, AfterValidator(_one_of(*DATABASE_SCHEMES))] | None = None
     broker_url: Annotated[str, AfterValidator(_one_of(*BROKER_SCHEMES))] | None = None
     redis_url: Annotated[str, AfterValidator(_one_of(*REDIS_SCHEMES))] | None = None
@@ -216,8 +224,9 @@ def load() -> Settings:
     Raises SettingsError, which names every fault.
     """
     faults: list[str] = []
-    environment = _read(_Environment, faults)
-    upstreams = {name: _read(kind, faults) for name, kind in _UPSTREAMS.items()}
+    files = _files()
+    environment = _read(_Environment, files, faults)
+    upstreams = {name: _read(kind, files, faults) for name, kind in _UPSTREAMS.items()}
     for name, upstream in upstreams.items():
         if upstream is not None:
             faults += _half_set(name, upstream)
@@ -241,10 +250,21 @@ def load() -> Settings:
 S = TypeVar("S", bound=BaseSettings)
 
 
-def _read(kind: type[S], faults: list[str]) -> S | None:
+class _Home(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=_default_home)
+
+
+def _files() -> tuple[Path, ...]:
+    """The files to read, the stronger one last; the environment is stronger than both."""
+    return (_Home().home / RUNNING, Path(".env"))
+
+
+def _read(kind: type[S], files: tuple[Path, ...], faults: list[str]) -> S | None:
     prefix = kind.model_config.get("env_prefix", "")
     try:
-        return kind()
+        return kind(_env_file=files)
     except ValidationError as error:
         for one in error.errors(include_url=False, include_input=False):
             path = "".join(str(part) for part in one["loc"][:1])

@@ -58,12 +58,12 @@ def retry(session: Session, request_id: UUID, actor: str, now: datetime) -> Requ
             return Move(row.id, State.QUEUED, actor, row.reason, row.detail, now)
         if row.state is State.ACCEPTED:
             return Move(row.id, State.ACCEPTED, actor, row.reason, row.detail, now)
-        if row.reason == Reason.CALLBACK_MISSING:
+        if row.accepted_at is not None:
             # The upstream had acknowledged it: never a case for ordering again, however long nothing is seen.
             return Move(row.id, State.ACCEPTED, actor, None, "A person asked to look again.", now, changes={"looks": 0})
         if row.state is State.HELD or row.reason == Reason.OUTCOME_UNKNOWN:
             detail = "A person asked to look again."
-            changes: dict[str, Any] = {"looks": 0, "unknown_since": now}
+            changes: dict[str, Any] = {"looks": 0, "unknown_since": now, "absent_at": None}
             return Move(row.id, State.SUBMITTING, actor, Reason.OUTCOME_UNKNOWN, detail, now, changes=changes)
         raise NotNow("it is being ordered right now; look again in a moment")
 
@@ -87,6 +87,7 @@ def resolve(
         detail = note or f"Settled by hand as {outcome}."
         if outcome is Outcome.RETRY:
             changes: dict[str, Any] = {"retries": 0, "looks": 0, "unknown_since": None}
+            changes |= {"accepted_at": None, "repeated": True}
             return Move(row.id, State.QUEUED, actor, Reason.BY_PERSON, detail, now, changes=changes)
         changes = {"number": number} if number is not None else {}
         return Move(row.id, State(outcome.value), actor, Reason.BY_PERSON, detail, changes=changes)

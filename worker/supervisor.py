@@ -74,14 +74,26 @@ class Supervisor:
     def watch(self) -> None:
         """Bring back what dies, until SIGINT or SIGTERM."""
         while not self._stopping:
-            for child in self._children:
-                self._look_after(child)
+            self.look_after()
             time.sleep(POLL.total_seconds())
+
+    def look_after(self) -> None:
+        """Bring back, once, what has died. For a caller with a loop of its own."""
+        for child in self._children:
+            self._look_after(child)
 
     def stop_on_signals(self) -> None:
         """From now on SIGINT and SIGTERM end `watch` (and a `start` that waits) instead of this process."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self._stopping
+
+    def names(self) -> list[str]:
+        return [child.program.name for child in self._children]
 
     def pids(self, name: str) -> list[int]:
         return [child.process.pid for child in self._children if child.program.name == name]

@@ -9,21 +9,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from models import event, upstream
-from models.base import utc_now, write
+from models.base import REFUSED_VALUE, utc_now, write
 from models.due import Claim, Step, claim_requests
 from models.event import Entry, EventKind
 from models.state import Reason
 from models.transition import Landing, transition
 from worker.decision import Outcome, Policy, decide, name_of
+from worker.limits import Permits
 from worker.runtime import Runtime
-from worker.upstreams.base import Misconfigured, Order, OutcomeUnknown, Unavailable, Upstream, WrongAccount
+from worker.upstreams.base import Misconfigured, Order, OutcomeUnknown, Unavailable, Undecidable, Upstream, WrongAccount
 
 log = logging.getLogger(__name__)
 
@@ -48,32 +49,49 @@ def advance(runtime: Runtime, name: str) -> bool:
     settings = runtime.settings.upstreams[name]
     client = runtime.client(name)
     permits = runtime.limits.acquire(name, CHUNK, settings.max_in_flight, settings.rate, settings.lease)
-    if not permits.count:
+    granted = permits.count
+    if not granted:
         return False
-    claims: list[Claim] = []
+    # Counted from before the claim, since the lease is: the database may have kept us waiting.
+    sent_until = time.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
     try:
         claims = write(
-            runtime.engine,
-            lambda session: claim_requests(session, name, permits.count, utc_now(), settings.lease),
+            runtime.engine, lambda session: claim_requests(session, name, granted, utc_now(), settings.lease)
         )
-        _ask_and_record(runtime, client, claims)
+        runtime.limits.give_back(permits, granted - len(claims), unused=True)
+        _ask_and_record(runtime, client, claims, permits, sent_until)
     finally:
-        runtime.limits.give_back(permits, unused=permits.count - len(claims))
-    return len(claims) == permits.count
+        runtime.limits.give_back(permits, permits.count)
+    return len(claims) == granted
 
 
-def _ask_and_record(runtime: Runtime, client: Upstream, claims: Sequence[Claim]) -> None:
-    settings = runtime.settings.upstreams[client.name]
-    latest_start = (
-        time.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
-    )
+def _ask_and_record(
+    runtime: Runtime, client: Upstream, claims: Sequence[Claim], permits: Permits, sent_until: float
+) -> None:
+    """Each answer frees its permit as it comes: one call that hangs keeps no other from being made."""
+    within = runtime.settings.upstreams[client.name].answer_within
 
     async def one(claim: Claim) -> Result:
-        return await _ask(client, claim, _order(runtime, claim), settings.answer_within, latest_start)
+        return await _ask(client, claim, _order(runtime, claim), within, sent_until)
 
-    policy = runtime.policy(client.name)
     for group in runtime.loop.stream(claims, one):
-        write(runtime.engine, lambda session, group=group: record(session, client.name, group, policy, utc_now()))  # type: ignore[misc]
+        runtime.limits.give_back(permits, len(group))
+        _record(runtime, client.name, group)
+
+
+def _record(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
+    policy = runtime.policy(name)
+    try:
+        write(runtime.engine, lambda session: record(session, name, results, policy, utc_now()))
+    except REFUSED_VALUE:
+        # One answer holds what the database refuses. It must not cost us the others, each of them a purchase.
+        if len(results) > 1:
+            for one in results:
+                _record(runtime, name, [one])
+            return
+        log.exception("the database refuses what %s answered about %s", name, results[0].claim.request.id)
+        held = replace(results[0], outcome=Undecidable("The upstream's answer cannot be stored; see the log."))
+        write(runtime.engine, lambda session: record(session, name, [held], policy, utc_now()))
 
 
 def _order(runtime: Runtime, claim: Claim) -> Order:
@@ -89,16 +107,17 @@ def _order(runtime: Runtime, claim: Claim) -> Order:
         callback_uri=runtime.uris.callback(row.upstream, row.id),
         call_uri=runtime.uris.call(row.upstream, row.id),
         sms_uri=runtime.uris.sms(row.upstream, row.id),
+        repeated=row.repeated,
     )
 
 
-async def _ask(client: Upstream, claim: Claim, order: Order, within: timedelta, latest_start: float) -> Result:
+async def _ask(client: Upstream, claim: Claim, order: Order, within: timedelta, sent_until: float) -> Result:
     began = time.monotonic()
     outcome: Outcome
     try:
         if claim.step is Step.LOOK_UP:
             outcome = await client.look_up(order, within)
-        elif began > latest_start:
+        elif began > sent_until:
             # Sent now, the answer could come when the row is already somebody else's.
             outcome = Unavailable(COULD_NOT_SEND)
         else:

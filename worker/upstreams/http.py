@@ -123,6 +123,8 @@ class Http:
         def none(detail: str, *, sent: bool) -> NoAnswer:
             return NoAnswer(detail, sent=sent, latency=timedelta(seconds=time.monotonic() - began))
 
+        if not _can_be_asked(url):
+            raise none("the URL is none that can be asked", sent=False)
         connect = min(deadline * CONNECT_SHARE, MOST_CONNECT).total_seconds()
         if connect <= 0:
             raise none("no time was left to ask", sent=False)
@@ -164,6 +166,15 @@ class Http:
         )
 
 
+def _can_be_asked(url: str) -> bool:
+    """Whether the host is one that httpx and the resolver can read. What these raise otherwise is no HTTP error."""
+    try:
+        httpx.URL(url).host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+    return True
+
+
 async def _read(response: httpx.Response, most: int) -> tuple[bytes, bool]:
     """The first `most` bytes, as they came: nothing is unpacked, so a small answer cannot become a large one."""
     content = bytearray()
@@ -195,6 +206,8 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
         raise _Failed("no connection in time", sent=False) from None
     except aiohttp.ClientConnectorError as error:
         raise _Failed(f"no connection ({_plainly(error)})", sent=False) from None
+    except aiohttp.InvalidURL:
+        raise _Failed("the URL is none that can be asked", sent=False) from None
     except (aiohttp.ClientError, OSError) as error:
         raise _Failed(f"the connection broke off before the answer ({type(error).__name__})", sent=True) from None
 

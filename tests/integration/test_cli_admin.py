@@ -1,0 +1,226 @@
+"""`trunkline keys`, `endpoints`, `upstream`, `migrate`, `doctor`, and what every command says when it cannot."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from models.base import read, utc_now, write
+from models.endpoint import find
+from models.heartbeat import beat
+from models.migrations import downgrade
+from models.requester import Scope, find_caller
+from models.requester import find as find_requester
+from tests.factory import make_requests
+from tests.integration.cli import Cli, cli, csv_file, embedded, environment
+from worker.relay import HEARTBEAT
+
+__all__ = ["cli", "embedded", "environment"]
+
+
+# Keys
+
+
+def test_a_key_acts_for_its_requester_with_its_scopes_until_it_is_revoked(cli: Cli) -> None:
+    made = cli.json("keys", "create", "--name", "portal", "--scopes", "submit,operate", "--requester", "crm")
+    assert set(made) == {"id", "key"}
+    caller = read(cli.engine, lambda session: find_caller(session, made["key"]))
+    assert caller is not None
+    assert (caller.requester, caller.scopes) == ("crm", frozenset({Scope.SUBMIT, Scope.OPERATE}))
+    listed = cli.run("keys", "list").stdout
+    assert "portal" in listed
+    assert made["key"] not in listed
+    cli.run("keys", "revoke", made["id"])
+    assert read(cli.engine, lambda session: find_caller(session, made["key"])) is None
+    cli.run("keys", "revoke", made["id"], status=2)
+
+
+def test_a_key_is_alone_on_standard_output(cli: Cli) -> None:
+    result = cli.run("keys", "create", "--name", "portal")
+    assert result.stdout.startswith("tk_")
+    assert len(result.stdout.split()) == 1
+
+
+@pytest.mark.parametrize("scopes", ["everything", "read,everything", ","])
+def test_a_key_needs_scopes_that_there_are(cli: Cli, scopes: str) -> None:
+    assert "--scopes" in cli.run("keys", "create", "--name", "x", "--scopes", scopes, status=2).stderr
+
+
+# Endpoints
+
+
+def test_an_endpoint_is_made_listed_rotated_disabled_and_enabled(cli: Cli) -> None:
+    url = "https://crm.example/results"
+    made = cli.json("endpoints", "create", "--url", url, "--types", "request.completed,request.failed", "--name", "crm")
+    assert set(made) == {"id", "secret"}
+    (listed,) = cli.json("endpoints", "list")["data"]
+    assert (listed["id"], listed["url"], listed["requester"]) == (made["id"], url, "default")
+    assert listed["types"] == ["request.completed", "request.failed"]
+    assert "secret" not in listed
+    anew = cli.json("endpoints", "rotate", "crm")
+    assert anew["id"] == made["id"]
+    assert anew["secret"] != made["secret"]
+    assert cli.json("endpoints", "disable", made["id"], "--reason", "moved")["disabled_reason"] == "moved"
+    assert cli.json("endpoints", "enable", "crm")["disabled_at"] is None
+    owner = read(cli.engine, lambda session: find_requester(session, "default"))
+    assert owner is not None
+    endpoint = read(cli.engine, lambda session: find(session, owner.id, "crm"))
+    assert endpoint is not None
+    assert (endpoint.secret, endpoint.previous_secret) == (anew["secret"], made["secret"])
+
+
+def test_an_endpoint_without_a_name_is_called_after_its_host_and_takes_all_types(cli: Cli) -> None:
+    cli.run("endpoints", "create", "--url", "https://crm.example/results")
+    (listed,) = cli.json("endpoints", "list", "--requester", "default")["data"]
+    assert listed["name"] == "crm.example"
+    assert "batch.finished" in listed["types"]
+    assert "another --name" in cli.run("endpoints", "create", "--url", "https://crm.example/x", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["create", "--url", "http://crm.example/"], "https://"),
+        (["create", "--url", "https://10.0.0.1/"], "public internet"),
+        (["create", "--url", "crm"], "--url"),
+        (["create", "--url", "https://crm.example/", "--types", "everything"], "--types: everything"),
+        (["rotate", "nobody"], "'nobody'"),
+        (["disable", "nobody"], "'nobody'"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_is_refused(cli: Cli, words: list[str], hint: str) -> None:
+    assert hint in cli.run("endpoints", *words, status=2).stderr
+
+
+def test_the_default_secret_stays_until_it_is_rotated(cli: Cli) -> None:
+    first = cli.json("endpoints", "secret")["secret"]
+    assert first.startswith("whsec_")
+    assert cli.run("endpoints", "secret").stdout.strip() == first
+    assert cli.json("endpoints", "secret", "--rotate")["secret"] != first
+
+
+# Upstreams
+
+
+def test_an_upstream_is_paused_and_resumed(cli: Cli) -> None:
+    make_requests(cli.engine, 2)
+    assert cli.json("upstream", "pause", "avanser", "--note", "price is wrong")["changed"] is True
+    assert cli.json("upstream", "pause", "avanser")["changed"] is False
+    (told,) = cli.json("upstream", "status")["data"]
+    assert told["paused"]["detail"] == "price is wrong"
+    assert told["counts"]["queued"] == 2
+    assert "price is wrong" in cli.run("upstream", "status").stdout
+    assert cli.json("upstream", "resume", "avanser")["changed"] is True
+    assert cli.json("upstream", "status")["data"][0]["paused"] is None
+    cli.run("upstream", "pause", "nobody", status=2)
+
+
+# Schema
+
+
+def test_a_new_embedded_database_is_made_by_the_first_command(embedded: Cli) -> None:
+    assert embedded.json("list") == {"data": [], "next_cursor": None}
+    home = embedded.folder / "home"
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert stat.S_IMODE((home / "secret.key").stat().st_mode) == 0o600
+
+
+def test_an_old_schema_is_refused_until_it_is_migrated(
+    cli: Cli, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_DATABASE_URL", postgresql_url)
+    downgrade(postgresql_url, "base")
+    assert "trunkline migrate" in cli.run("list", status=2).stderr
+    assert cli.json("migrate", "--check", status=1)["is_current"] is False
+    assert cli.json("migrate")["is_current"] is True
+    cli.run("migrate", "--check")
+    cli.run("list")
+
+
+# When it cannot
+
+
+def test_all_faults_of_the_settings_are_told_at_once(embedded: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "nowhere")
+    monkeypatch.setenv("TRUNKLINE_MAX_ATTEMPTS", "many")
+    monkeypatch.setenv("TRUNKLINE_AVANSER_TIMEOUT", "-1")
+    for words in (["list"], ["submit", str(csv_file(embedded.folder, "a"))]):
+        said = embedded.run(*words, status=2).stderr
+        for name in ("TRUNKLINE_PUBLIC_URL", "TRUNKLINE_MAX_ATTEMPTS", "TRUNKLINE_AVANSER_TIMEOUT"):
+            assert name in said
+    checks = embedded.json("doctor", status=2)["checks"]
+    assert len([check for check in checks if check["state"] == "fault"]) == 3
+
+
+@pytest.mark.parametrize("words", [["list"], ["keys", "list"], ["doctor", "--offline"]])
+def test_a_database_that_does_not_answer_is_a_sentence_and_status_3(
+    embedded: Cli, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_DATABASE_URL", "postgresql+psycopg://me:hidden@127.0.0.1:1/none")
+    monkeypatch.setenv("TRUNKLINE_SECRET_KEY", "k" * 40)
+    result = embedded.run(*words, status=3)
+    assert "does not answer" in result.output
+    assert "hidden" not in result.output
+
+
+# Doctor
+
+
+def checks(cli: Cli, status: int) -> dict[str, tuple[str, str]]:
+    told = cli.json("doctor", "--offline", status=status)
+    return {check["what"]: (check["state"], check["detail"]) for check in told["checks"]}
+
+
+def test_a_new_home_is_sound_and_the_doctor_says_what_is_next(embedded: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "https://trunkline.example")
+    told = checks(embedded, 0)
+    assert told["database"][0] == "note"
+    assert told["broker"] == ("note", "embedded, not running")
+    assert told["avanser"][0] == "ok"
+    said = embedded.run("doctor", "--offline").stdout
+    assert "`trunkline up` starts it" in said
+
+
+def test_an_address_that_upstreams_cannot_reach_is_a_fault(cli: Cli) -> None:
+    assert "no callback will come" in checks(cli, 2)["public URL"][1]
+
+
+def test_missing_credentials_are_a_fault_and_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USERNAME", "PASSWORD", "ACCOUNT_ID"):
+        monkeypatch.delenv(f"TRUNKLINE_AVANSER_{name}")
+    assert "TRUNKLINE_AVANSER_ACCOUNT_ID" in checks(cli, 2)["avanser"][1]
+
+
+def test_a_key_that_others_can_read_is_a_fault(embedded: Cli) -> None:
+    embedded.run("list")
+    key: Path = embedded.folder / "home" / "secret.key"
+    key.chmod(0o644)
+    assert "can be read by others" in checks(embedded, 2)["secret key"][1]
+
+
+def test_a_redis_that_drops_queues_is_a_fault(cli: Cli, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "https://trunkline.example")
+    monkeypatch.setenv("TRUNKLINE_BROKER_URL", redis_url)
+    assert checks(cli, 0)["broker"][0] == "ok"
+    monkeypatch.setenv("TRUNKLINE_BROKER_URL", "redis://127.0.0.1:1/0")
+    state, detail = checks(cli, 3)["broker"]
+    assert state == "fault"
+    assert "does not answer" in detail
+
+
+def test_an_upstream_that_does_not_answer_is_a_fault_with_status_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_AVANSER_URL", "http://127.0.0.1:1/v1")
+    told = cli.json("doctor", status=3)["checks"]
+    (avanser,) = [check for check in told if check["what"] == "avanser"]
+    assert avanser["state"] == "fault"
+
+
+def test_a_pause_and_silent_workers_are_noted(cli: Cli, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "https://trunkline.example")
+    monkeypatch.setenv("TRUNKLINE_BROKER_URL", redis_url)
+    cli.run("upstream", "pause", "avanser")
+    told = cli.run("doctor", "--offline").stdout
+    assert "trunkline upstream resume avanser" in told
+    assert checks(cli, 0)["worker"][0] == "note"
+    write(cli.engine, lambda session: beat(session, HEARTBEAT, utc_now()))
+    assert checks(cli, 0)["worker"][0] == "ok"

@@ -1,0 +1,76 @@
+"""What people and programs are shown: JSON where it is asked for, tables for people, plain lines for pipes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What could drive a terminal or turn its text around: names come from outside."""
+
+STATE_STYLES: Mapping[str, str] = {
+    "completed": "green",
+    "failed": "red",
+    "held": "bold yellow",
+    "cancelled": "dim",
+    "submitting": "cyan",
+    "accepted": "cyan",
+    "queued": "blue",
+    "ok": "green",
+    "fault": "bold red",
+}
+
+
+def say(text: str) -> None:
+    click.echo(plain(text))
+
+
+def warn(text: str) -> None:
+    """Tell people something beside the answer: on standard error, so that a pipe gets the answer alone."""
+    click.echo(plain(text), err=True)
+
+
+def say_json(value: Any) -> None:
+    """One JSON value: indented for a reader, on one line for a program."""
+    indent = 2 if sys.stdout.isatty() else None
+    click.echo(json.dumps(value, indent=indent, default=str))
+
+
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table on a terminal; elsewhere a line a row, cells parted by tabs, with a header."""
+    if not sys.stdout.isatty():
+        for row in [columns, *rows]:
+            click.echo("\t".join(_cell(value).replace("\t", " ").replace("\n", " ") for value in row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value), style=STATE_STYLES.get(str(value), "")) for value in row))
+    Console().print(table)
+
+
+def say_fields(fields: Mapping[str, Any]) -> None:
+    """Names and values, one a line; what is absent is left out."""
+    shown = {name: value for name, value in fields.items() if value is not None}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+        click.echo(f"{name:<{width}}  {plain(text)}")
+
+
+def plain(text: str) -> str:
+    """The text without what could drive a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else plain(str(value))

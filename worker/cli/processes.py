@@ -1,0 +1,47 @@
+"""`trunkline worker`, `relay` and `receiver`: the production processes, each one in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from worker.app import QUEUES
+from worker.cli.run import command, settings
+from worker.serving import run_relay, run_worker
+
+CHILDREN = 3
+"""Processes of one worker. Three keep two cores busy while one of them waits for an upstream."""
+
+
+@command("worker")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=CHILDREN, show_default=True, help="child processes")
+@click.option(
+    "--queues",
+    default=",".join(QUEUES),
+    show_default="all",
+    help="comma-separated; a worker for deliveries alone keeps slow requesters away from orders",
+)
+def worker(concurrency: int, queues: str) -> None:
+    """Order, look up, read callbacks, deliver results."""
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    if unknown := sorted(set(names) - set(QUEUES)):
+        raise click.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(QUEUES)}", param_hint="--queues")
+    run_worker(settings(), concurrency, names)
+
+
+@command("relay")
+def relay() -> None:
+    """Find, once a second, what is due and not hinted. Two of them do no harm."""
+    run_relay(settings())
+
+
+@command("receiver")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+def receiver(host: str, port: int) -> None:
+    """Serve the API, the callbacks and the documentation."""
+    settings()  # a fault is told here, in words, and not in a server's log
+    words = [sys.executable, "-m", "webhook_receiver", "--host", host, "--port", str(port)]
+    os.execv(sys.executable, words)  # noqa: S606 -- becomes the receiver, so that signals reach it

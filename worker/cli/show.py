@@ -1,0 +1,48 @@
+"""`trunkline show`: one request and all that happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from models.base import read
+from models.event import timeline
+from models.request import Request, view
+from worker.cli.database import database
+from worker.cli.output import say, say_fields, say_json, say_table
+from worker.cli.references import the_request
+from worker.cli.run import command, settings, wants_json
+
+
+@command("show", answers=True)
+@click.argument("ref")
+def show(ref: str) -> None:
+    """Show a request with its timeline. REF is its id, its number in any format, its custom_id or the upstream's
+    reference."""
+
+    def work(session: Session) -> tuple[Request, list[dict[str, Any]]]:
+        row = the_request(session, ref)
+        return row, timeline(session, row.id)
+
+    with database(settings()) as engine:
+        row, entries = read(engine, work)
+    if wants_json():
+        say_json({"request": view(row), "timeline": entries})
+        return
+    say_fields(view(row))
+    say("")
+    say_table(("at", "type", "what", "by", "detail"), [_cells(entry) for entry in entries])
+
+
+def _cells(entry: Mapping[str, Any]) -> tuple[object, ...]:
+    return (entry["at"], entry["type"], _what(entry), entry["actor"], entry["detail"])
+
+
+def _what(entry: Mapping[str, Any]) -> str:
+    """`queued → submitting`, and why, where it is said."""
+    moved = f"{entry['from'] or 'new'} → {entry['to']}" if entry["type"] == "state" else ""
+    reason = entry["reason"]
+    return f"{moved} ({reason})" if moved and reason else moved or reason or ""
