@@ -1,0 +1,1 @@
+"""Measurements. They assert nothing: they print figures, for people to compare."""

@@ -1,0 +1,40 @@
+"""Fixtures of the tests that need a database or a broker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from tests.receiver import Api, receiver, settings_for
+from tests.working import ScriptedUpstream, working
+from worker.loop import Loop
+from worker.runtime import Runtime
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, database_url: str, engine: Engine, tmp_path: Path) -> Iterator[Api]:
+    """The receiver on an empty database, once on each kind."""
+    with receiver(settings_for(monkeypatch, database_url, str(tmp_path)), engine) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def loop() -> Loop:
+    """One for all tests, as a process has one."""
+    return Loop()
+
+
+@pytest.fixture
+def client() -> ScriptedUpstream:
+    """The upstream that `runtime` asks."""
+    return ScriptedUpstream()
+
+
+@pytest.fixture
+def runtime(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, tmp_path: Path, loop: Loop, client: ScriptedUpstream
+) -> Iterator[Runtime]:
+    """A worker's runtime on an empty database, once on each kind."""
+    with working(monkeypatch, engine, str(tmp_path), loop, client) as made:
+        yield made

@@ -1,0 +1,86 @@
+"""The Flask application: callbacks from upstreams, the API for requesters, health and documentation."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+import flask
+
+from models.base import make_engine
+from webhook_receiver import context, openapi, problems
+from webhook_receiver.batches import batches
+from webhook_receiver.callbacks import callbacks
+from webhook_receiver.calls import calls
+from webhook_receiver.context import BodyLimits, Receiver
+from webhook_receiver.deliveries import deliveries
+from webhook_receiver.docs import docs
+from webhook_receiver.endpoints import endpoints
+from webhook_receiver.health import health
+from webhook_receiver.metrics import HttpTimes, Rows, metrics
+from webhook_receiver.requests import requests
+from webhook_receiver.stock import stock
+from worker.app import configure
+from worker.intake import Intake
+from worker.settings import Settings
+from worker.signing import Tokens
+
+APIS = (requests, batches, calls, deliveries, endpoints, stock, health, metrics, docs)
+"""Every group of routes whose operations are declared, and so documented."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""On every answer that does not say otherwise."""
+
+
+def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits | None = None) -> flask.Flask:
+    """The application. `connections` to the database are kept open, twice as many at the most."""
+    configure(settings)
+    app = flask.Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # no answer but the one 404 for an address that is none
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.compact = True  # type: ignore[attr-defined]
+    engine = make_engine(settings.database_url, pool_size=connections)
+    context.attach(
+        app,
+        Receiver(
+            settings=settings,
+            engine=engine,
+            tokens=Tokens(settings.secret_keys),
+            intake=Intake(engine, settings),
+            limits=limits or BodyLimits(),
+        ),
+    )
+    problems.install(app)
+    _measure(app)
+    app.after_request(_add_headers)
+    app.register_blueprint(callbacks)
+    for api in APIS:
+        app.register_blueprint(api)
+    operations = [operation for api in APIS for operation in api.operations]
+    app.extensions["trunkline_openapi"] = openapi.document(operations, _version())
+    return app
+
+
+def _measure(app: flask.Flask) -> None:
+    times = HttpTimes()
+    times.watch(app)
+    times.registry.register(Rows(app.extensions["trunkline"].engine))
+    app.extensions["trunkline_metrics"] = times.registry
+
+
+def _add_headers(response: flask.Response) -> flask.Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _version() -> str:
+    try:
+        return version("trunkline")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,66 @@
+"""Deliveries over HTTP: which results reached their endpoint, and sending one again."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import flask
+import sqlalchemy as sa
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from models.base import read, utc_now, write
+from models.delivery import Delivery, DeliveryState, in_state, replay, view
+from models.requester import Caller, Scope
+from webhook_receiver import schemas
+from webhook_receiver.context import here
+from webhook_receiver.operations import Answer, Api
+from webhook_receiver.problems import not_found
+from webhook_receiver.queries import PageQuery, page
+from worker import hints
+
+deliveries = Api("deliveries")
+
+
+class DeliveriesQuery(PageQuery):
+    state: DeliveryState | None = None
+    request: UUID | None = None
+
+
+@deliveries.operation(
+    "GET", "/v1/deliveries", Scope.READ, {200: Answer(schemas.Page[schemas.DeliveryShape])}, query=DeliveriesQuery
+)
+def list_deliveries(caller: Caller, query: DeliveriesQuery) -> ResponseReturnValue:
+    """Results on their way, newest first."""
+    statement = sa.select(Delivery).where(Delivery.requester_id == caller.requester_id)
+    if query.state is not None:
+        statement = statement.where(in_state(query.state))
+    if query.request is not None:
+        statement = statement.where(Delivery.request_id == query.request)
+
+    def work(session: Session) -> dict[str, Any]:
+        return page(session, statement, Delivery.id, query, view)
+
+    return flask.jsonify(read(here().engine, work))
+
+
+@deliveries.operation(
+    "POST", "/v1/deliveries/<uuid:delivery_id>/replay", Scope.OPERATE, {202: Answer(schemas.DeliveryShape)}
+)
+def replay_delivery(caller: Caller, delivery_id: UUID) -> ResponseReturnValue:
+    """Send a result again, whether or not it arrived, under the same `webhook-id`."""
+    now = utc_now()
+
+    def work(session: Session) -> Delivery:
+        statement = sa.select(Delivery).where(Delivery.id == delivery_id).with_for_update()
+        row = session.scalar(statement)
+        if row is None or row.requester_id != caller.requester_id:
+            raise not_found()
+        replay(row, now)
+        session.flush()
+        return row
+
+    row = write(here().engine, work)
+    hints.deliveries()
+    return flask.jsonify(view(row)), 202

@@ -1,0 +1,151 @@
+"""Figures for Prometheus. What the rows can tell is read from them, so that many processes add up right."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+import flask
+import sqlalchemy as sa
+from flask.typing import ResponseReturnValue
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from models import counter
+from models.base import read, utc_now
+from models.delivery import Delivery, DeliveryState, in_state
+from models.due import COUNTED, PRIORITIES, count_due, count_due_requests
+from models.inbox import Received
+from models.request import Request
+from models.requester import Caller
+from models.upstream import pauses
+from webhook_receiver.operations import Answer, Api
+from worker.app import UPSTREAM_QUEUES
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the processes of one server put their counts, so that whichever is asked can add them up."""
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Seconds. A callback takes about one millisecond."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+metrics = Api("metrics")
+
+
+class HttpTimes:
+    """How long answers took, by the route's template: a path may hold a token."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        shared = FOLDER_VARIABLE in os.environ
+        self._times = Histogram(
+            "trunkline_http_request_seconds",
+            "Time from a request's arrival in the application to its answer.",
+            ("method", "route", "status"),
+            buckets=BUCKETS,
+            registry=None if shared else self.registry,
+        )
+        if shared:
+            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
+
+    def watch(self, app: flask.Flask) -> None:
+        app.before_request(self._begin)
+        app.after_request(self._end)
+
+    @staticmethod
+    def _begin() -> None:
+        flask.g.began_at = time.perf_counter()
+
+    def _end(self, response: flask.Response) -> flask.Response:
+        rule, method = flask.request.url_rule, flask.request.method
+        labels = (method if method in _METHODS else "other", "none" if rule is None else rule.rule)
+        self._times.labels(*labels, str(response.status_code)).observe(time.perf_counter() - flask.g.began_at)
+        return response
+
+
+class Rows(Collector):
+    """What stands in the database, at the moment of asking."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from read(self._engine, _families)
+
+
+def _families(session: Session) -> list[GaugeMetricFamily]:
+    return [_requests(session), *_due(session, utc_now()), _deliveries(session), _troubles(session), _paused(session)]
+
+
+def _requests(session: Session) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("trunkline_requests", "Requests by upstream and state.", labels=("upstream", "state"))
+    for (upstream, state), count in counter.by_upstream(session).items():
+        family.add_metric((upstream, state.value), count)
+    return family
+
+
+def _due(session: Session, now: datetime) -> list[GaugeMetricFamily]:
+    count = GaugeMetricFamily("trunkline_due", f"Rows that are due, counted up to {COUNTED}.", labels=("what",))
+    age = GaugeMetricFamily("trunkline_due_age_seconds", "How long the oldest due row has waited.", labels=("what",))
+    waiting = {f"requests:{name}": _oldest_request(session, name) for name in UPSTREAM_QUEUES}
+    waiting |= {"inbox": _oldest(session, Received), "deliveries": _oldest(session, Delivery)}
+    counts = {f"requests:{name}": count_due_requests(session, name, now) for name in UPSTREAM_QUEUES}
+    counts |= {"inbox": count_due(session, Received, now), "deliveries": count_due(session, Delivery, now)}
+    for what, due_at in waiting.items():
+        count.add_metric((what,), counts[what])
+        age.add_metric((what,), max(0.0, (now - due_at).total_seconds()) if due_at is not None else 0.0)
+    return [count, age]
+
+
+def _oldest_request(session: Session, upstream: str) -> datetime | None:
+    """Each priority is asked for by itself: so the index gives its first entry, and is not read through."""
+    due = sa.select(sa.func.min(Request.due_at)).where(Request.upstream == upstream, Request.due_at.is_not(None))
+    oldest = [session.scalar(due.where(Request.priority == priority)) for priority in PRIORITIES]
+    return min((due_at for due_at in oldest if due_at is not None), default=None)
+
+
+def _oldest(session: Session, table: type[Received | Delivery]) -> datetime | None:
+    return session.scalar(sa.select(sa.func.min(table.due_at)).where(table.due_at.is_not(None)))
+
+
+def _deliveries(session: Session) -> GaugeMetricFamily:
+    pending = sa.select(sa.func.count()).where(Delivery.due_at.is_not(None))
+    help_ = "Results that have not arrived and will be tried again."
+    return GaugeMetricFamily("trunkline_deliveries_pending", help_, value=session.scalar(pending) or 0)
+
+
+def _troubles(session: Session) -> GaugeMetricFamily:
+    """Each of them wants a person. The conditions are those of the indexes that make them cheap."""
+    family = GaugeMetricFamily("trunkline_troubles", "Rows that a person should look at.", labels=("what",))
+    conditions = {
+        "inbox_not_understood": sa.select(Received.id).where(Received.problem.is_not(None)),
+        "contradicted_requests": sa.select(Request.id).where(Request.contradicted_at.is_not(None)),
+        "failed_deliveries": sa.select(Delivery.id).where(in_state(DeliveryState.FAILED)),
+    }
+    for what, rows in conditions.items():
+        found = session.scalar(sa.select(sa.func.count()).select_from(rows.limit(COUNTED).subquery()))
+        family.add_metric((what,), found or 0)
+    return family
+
+
+def _paused(session: Session) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("trunkline_upstream_paused", "1 while nothing is ordered there.", labels=("upstream",))
+    paused = {pause.upstream for pause in pauses(session)}
+    for name in UPSTREAM_QUEUES:
+        family.add_metric((name,), float(name in paused))
+    return family
+
+
+@metrics.operation("GET", "/metrics", None, {200: Answer(None, "text/plain")}, for_browsers=True)
+def show_metrics(_caller: Caller) -> ResponseReturnValue:
+    """Figures for Prometheus."""
+    registry: CollectorRegistry = flask.current_app.extensions["trunkline_metrics"]
+    return flask.Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

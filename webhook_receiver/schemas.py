@@ -1,0 +1,221 @@
+"""The answers' forms, for the OpenAPI document; the tests hold every answer against them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.batch import BatchState
+from models.delivery import DeliveryState
+from models.endpoint import EventType
+from models.event import EventKind
+from models.request import Kind
+from models.state import State
+
+T = TypeVar("T")
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(Shape, Generic[T]):
+    """Newest first. `next_cursor` is null on the last page."""
+
+    data: list[T]
+    next_cursor: str | None
+
+
+class RequestShape(Shape):
+    """One asked-for change."""
+
+    model_config = ConfigDict(title="Request")
+
+    id: UUID
+    kind: Kind
+    upstream: str
+    state: State
+    reason: str | None = Field(description="A stable code, such as `out_of_stock`; null when there is nothing to say.")
+    detail: str | None = Field(description="A sentence for people.")
+    number: str | None = Field(description="E.164.")
+    upstream_reference: str | None
+    custom_id: str | None
+    custom_group: str | None
+    batch: UUID | None
+    spec: dict[str, Any]
+    attempts: int
+    due_at: datetime | None = Field(description="When it is next looked at; null when nothing is due.")
+    deadline: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class TimelineEntry(BaseModel):
+    """What happened, when, and by whom. `from` and `to` on `state`; further members by type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: datetime
+    type: EventKind
+    actor: str
+    reason: str | None
+    detail: str | None
+
+
+class Timeline(Shape):
+    """Oldest first, whole."""
+
+    data: list[TimelineEntry]
+    next_cursor: None
+
+
+class BatchShape(Shape):
+    """A bulk job, with exact counts."""
+
+    model_config = ConfigDict(title="Batch")
+
+    id: UUID
+    name: str
+    state: BatchState
+    total: int
+    counts: dict[State, int]
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RowFault(Shape):
+    """A bad row: its line in the file (from 1), its column, and a JSON pointer to the same in the row's JSON form."""
+
+    line: int
+    field: str | None
+    pointer: str
+    detail: str
+
+
+class BatchTaken(BatchShape):
+    """The batch, and what came of the file's rows. `errors` only with `?partial=true`."""
+
+    model_config = ConfigDict(title="BatchTaken")
+
+    taken: int = Field(description="Rows that became requests now.")
+    already_taken: int = Field(description="Rows whose request was there before, with the same body.")
+    bad: int
+    errors: list[RowFault]
+
+
+class CallShape(Shape):
+    """A finished call on a number."""
+
+    model_config = ConfigDict(title="Call")
+
+    id: UUID
+    upstream: str
+    upstream_reference: str
+    request: UUID
+    number: str | None
+    caller: str | None
+    answer_point: str | None
+    status: str | None
+    duration: int | None = Field(description="Seconds.")
+    started_at: datetime | None
+    started_at_raw: str | None
+    parameters: dict[str, Any]
+    received_at: datetime
+
+
+class EndpointShape(Shape):
+    """Where results go."""
+
+    model_config = ConfigDict(title="Endpoint")
+
+    id: UUID
+    name: str
+    url: str
+    types: list[EventType]
+    created_at: datetime
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    previous_secret_expires_at: datetime | None
+
+
+class EndpointWithSecret(EndpointShape):
+    """The secret is shown this once."""
+
+    model_config = ConfigDict(title="EndpointWithSecret")
+
+    secret: str
+
+
+class DeliveryShape(Shape):
+    """One result on its way to an endpoint."""
+
+    model_config = ConfigDict(title="Delivery")
+
+    id: UUID = Field(description="The `webhook-id`.")
+    type: str
+    state: DeliveryState
+    endpoint: UUID | None
+    url: str | None
+    request: UUID | None
+    batch: UUID | None
+    attempts: int
+    last_status: int | None
+    last_error: str | None
+    due_at: datetime | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class StockShape(Shape):
+    """A number that could be ordered now."""
+
+    model_config = ConfigDict(title="StockRow")
+
+    number: str
+    country: str | None
+    region: str | None
+    type: str | None
+    pool: str | None
+
+
+class Check(Shape):
+    ok: bool
+    detail: str | None = None
+
+
+class Readiness(Shape):
+    status: str
+    checks: dict[str, Check]
+
+
+class Health(Shape):
+    status: str
+
+
+class Failing(BaseModel):
+    """One place in what was sent. `line` and `field` for rows of a file, `parameter` for the query and headers."""
+
+    model_config = ConfigDict(extra="forbid", title="Error")
+
+    pointer: str | None = Field(default=None, description="A JSON pointer.")
+    parameter: str | None = None
+    line: int | None = None
+    field: str | None = None
+    detail: str
+
+
+class ProblemShape(BaseModel):
+    """RFC 9457. `code` is stable; `detail` is for people."""
+
+    model_config = ConfigDict(extra="allow", title="Problem")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[Failing] = []

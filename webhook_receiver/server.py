@@ -1,0 +1,91 @@
+"""Serving the application in production: granian, a server in Rust that runs the WSGI application in threads.
+
+Measured against the alternatives in `tests/bench/receiver_servers.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from tempfile import TemporaryDirectory
+
+import flask
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from models.base import make_engine
+from models.migrations import require_current
+from webhook_receiver import create_app
+from webhook_receiver.metrics import FOLDER_VARIABLE
+from worker.serving import set_up_logging
+from worker.settings import Settings, load
+
+THREADS = 8
+"""Of Python, in each process. A thread waits for the database most of its time; more of them wait for the GIL."""
+
+BACKLOG = 2048
+"""Connections that the kernel holds for us while all threads are busy."""
+
+STOP_WITHIN = 4
+"""Seconds for answers under way when told to stop. Less than what a supervisor gives us before it kills."""
+
+HEADERS_WITHIN = 10_000
+"""Milliseconds. Who sends headers more slowly holds a connection, though never a thread."""
+
+LARGEST_HEADERS = 128 * 1024
+"""Bytes of request line and headers together."""
+
+
+def serve(settings: Settings, host: str, port: int, processes: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the answers under way. Raises SchemaOutOfDate.
+
+    Nothing is logged of single requests: their paths may hold tokens.
+    """
+    _require_schema(settings)
+    with TemporaryDirectory(prefix="trunkline-metrics-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder
+        # A forked child would keep this process's idea of where counts go, and its threads' locks.
+        multiprocessing.set_start_method("spawn", force=True)
+        Granian(
+            "webhook_receiver.server:application",
+            factory=True,
+            address=host,
+            port=port,
+            interface=Interfaces.WSGI,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADERS_WITHIN, max_buffer_size=LARGEST_HEADERS),
+            websockets=False,
+            workers=processes or _processes(settings),
+            blocking_threads=THREADS,
+            backlog=BACKLOG,
+            backpressure=BACKLOG,
+            respawn_failed_workers=True,
+            workers_kill_timeout=STOP_WITHIN,
+            log_access=False,
+            log_level=LogLevels.error,
+        ).serve()
+
+
+def application() -> flask.Flask:
+    """What each process of the server makes for itself."""
+    set_up_logging(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it speaks whenever somebody asks whether we are ready
+    return create_app(load(), connections=THREADS)
+
+
+def _processes(settings: Settings) -> int:
+    """SQLite has one writer at a time, so a second process would only wait; PostgreSQL serves one for each core."""
+    if settings.database_url.startswith("sqlite"):
+        return 1
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+def _require_schema(settings: Settings) -> None:
+    engine = make_engine(settings.database_url)
+    try:
+        require_current(engine)
+    finally:
+        engine.dispose()

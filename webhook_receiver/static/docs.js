@@ -1,0 +1,8 @@
+// Shows the API's document. A key that is entered under "Authorize" stays in this page and is not kept.
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#docs",
+  deepLinking: true,
+  validatorUrl: null, // else the document would be sent to a stranger's server
+  persistAuthorization: false,
+});
