@@ -1,5 +1,6 @@
 """A plain HTTP server that keeps what it is sent, in the place of whoever an upstream reports to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -20,8 +21,9 @@ class Catcher:
 
     def __init__(self, *statuses: int) -> None:
         self.caught: list[Caught] = []
+        self.before_answer: Callable[[], object] = lambda: None
         self._statuses = list(statuses) or [204]
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -36,7 +38,12 @@ class Catcher:
 
     def take(self, caught: Caught) -> int:
         self.caught.append(caught)
+        self.before_answer()
         return self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of connections at once; with the usual 5 some would wait a second for their second try
 
 
 def _handler(catcher: Catcher) -> type[BaseHTTPRequestHandler]:

@@ -10,7 +10,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from models import endpoint, requester
-from models.base import read, write
+from models.base import new_id, read, write
+from models.batch import Batch, BatchState
 from models.endpoint import Endpoint, EventType
 from models.intake import NewRequest, take
 from models.request import Kind, Request
@@ -57,6 +58,28 @@ def make_requests(engine: Engine, count: int = 1, *, batch_id: UUID | None = Non
         return [one.id for one in taken]
 
     return write(engine, work)
+
+
+def make_batch(engine: Engine, total: int, *, is_sealed: bool = True) -> UUID:
+    """A running batch of the default requester, whose requests are still to be made."""
+    owner, batch_id = make_requester(engine), new_id()
+
+    def work(session: Session) -> None:
+        session.add(
+            Batch(
+                id=batch_id,
+                requester_id=owner.id,
+                name="dealers",
+                state=BatchState.RUNNING,
+                total=total,
+                sealed_at=NOW if is_sealed else None,
+                created_at=NOW,
+            )
+        )
+        session.flush()
+
+    write(engine, work)
+    return batch_id
 
 
 def fetch(engine: Engine, request_id: UUID) -> Request:

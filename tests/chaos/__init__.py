@@ -1,0 +1,1 @@
+"""Real processes, real signals: what must hold when things die."""
