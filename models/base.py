@@ -24,6 +24,15 @@ T = TypeVar("T")
 TRANSACTION_TRIES = 8
 """How often a transaction that the database refused for concurrency is run again, whole."""
 
+POSTGRESQL_PATIENCE = {
+    # Seconds, but for the last: milliseconds. A host that swallows packets is an error, not a wait without end.
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for its one write lock: longer than any of our transactions, so that a wait is not an error."""
 
@@ -103,14 +112,21 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
     otherwise fail with "database is locked" in the middle.
     """
     if url.startswith("sqlite"):
-        engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000})
+        wait = {"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000}
+        engine = sa.create_engine(url, hide_parameters=True, connect_args=wait)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
     # Else the count of an INSERT … ON CONFLICT is -1 with psycopg, and `changed` takes a repeat for news.
     options = {"preserve_rowcount": True}
     return sa.create_engine(
-        url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, execution_options=options
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        hide_parameters=True,  # in errors, and so in logs: they may be callers' numbers and secrets
+        execution_options=options,
+        connect_args=POSTGRESQL_PATIENCE,
     )
 
 

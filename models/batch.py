@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, words
 from models.request import rfc3339
@@ -44,20 +44,6 @@ class Batch(Base):
     sealed_at: Mapped[datetime | None]  # all its rows are taken; before that it cannot finish
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
-
-
-def find_interrupted(session: Session, requester_id: UUID, source_digest: str) -> Batch | None:
-    """The batch whose intake of this very file was broken off, if there is one."""
-    return session.scalar(
-        sa.select(Batch)
-        .where(
-            Batch.requester_id == requester_id,
-            Batch.source_digest == source_digest,
-            Batch.sealed_at.is_(None),
-        )
-        .order_by(Batch.id.desc())
-        .limit(1)
-    )
 
 
 def view(batch: Batch, counts: Mapping[State, int]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Notice:
 
 
 def in_state(state: DeliveryState) -> sa.ColumnElement[bool]:
-    """The condition. `failed` is written out, because only so does SQLite find the index that is made for it."""
+    """The condition. `failed` is written out, so that every plan may use the index that is made for it."""
     if state is DeliveryState.FAILED:
         return Delivery.state == sa.literal_column("'failed'")
     return Delivery.state == state

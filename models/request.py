@@ -110,7 +110,8 @@ class Request(Base):
 
 
 def is_out() -> sa.ColumnElement[bool]:
-    """The condition: ordered, or perhaps ordered. Written out, because only so does SQLite find the index for it."""
+    """The condition: ordered, or perhaps ordered. Written out, so that every plan may use the index that is made for
+    it: PostgreSQL cannot where the value is a parameter of a prepared statement."""
     return Request.state != sa.literal_column("'queued'")
 
 

@@ -123,7 +123,7 @@ def _deliveries(session: Session) -> GaugeMetricFamily:
 
 
 def _troubles(session: Session) -> GaugeMetricFamily:
-    """Each of them wants a person. The conditions are those of the indexes that make them cheap."""
+    """Each of them wants a person."""
     family = GaugeMetricFamily("trunkline_troubles", "Rows that a person should look at.", labels=("what",))
     conditions = {
         "inbox_not_understood": sa.select(Received.id).where(Received.problem.is_not(None)),

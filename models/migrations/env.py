@@ -24,9 +24,7 @@ def run() -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    # SQLite too undoes a schema change with its transaction, though Alembic does not expect it: a migration that
-    # was killed leaves nothing behind.
-    context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True)
+    context.configure(connection=connection, target_metadata=Base.metadata)
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))

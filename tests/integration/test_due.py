@@ -142,8 +142,7 @@ def test_a_paused_upstream_gets_no_orders_and_is_asked_about_those_that_are_out(
     assert steps_of(claim_now(engine)) == {waiting: Step.SUBMIT}
 
 
-def test_two_claimers_at_once_never_get_the_same_request(database_url: str) -> None:
-    engine = make_engine(database_url)
+def test_two_claimers_at_once_never_get_the_same_request(engine: Engine) -> None:
     ids = make_requests(engine, 90, batch_id=make_batch(engine, 90))
 
     def drain() -> list[UUID]:
@@ -155,18 +154,15 @@ def test_two_claimers_at_once_never_get_the_same_request(database_url: str) -> N
     claimed = [id_ for mine in together(drain, drain, drain) for id_ in mine]
     assert sorted(claimed) == sorted(ids)
     assert {row.fence for row in every(engine, Request)} == {1}
-    engine.dispose()
 
 
-def test_a_claimer_does_not_wait_for_rows_that_another_is_just_claiming(postgresql_url: str) -> None:
-    engine = make_engine(postgresql_url)
-    make_requests(engine, 4)
-    with Session(engine) as session, session.begin():
+def test_a_claimer_does_not_wait_for_rows_that_another_is_just_claiming(postgresql: Engine) -> None:
+    make_requests(postgresql, 4)
+    with Session(postgresql) as session, session.begin():
         held = claim_requests(session, NAME, 2, NOW, LEASE)
-        others = claim_now(engine)
+        others = claim_now(postgresql)
     assert len(held) == len(others) == 2
     assert not set(ids_of(held)) & set(ids_of(others))
-    engine.dispose()
 
 
 def make_received(engine: Engine, number: int) -> None:
