@@ -25,10 +25,10 @@ from webhook_receiver.problems import Problem, not_found
 from webhook_receiver.queries import PageQuery, Query, page
 from webhook_receiver.requests import actor_of
 from worker import bulk, hints, strict_json
-from worker.body import RequestBody
 from worker.bulk import Media, RowFault
 from worker.bulk.document import LARGEST_DOCUMENT
 from worker.intake import BadRows, BatchTaken
+from worker.intake.body import RequestBody
 from worker.strict_json import printable
 
 MEDIA: dict[str, Media] = {JSON: "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}

@@ -25,8 +25,8 @@ from webhook_receiver.context import here
 from webhook_receiver.operations import JSON, Answer, Api
 from webhook_receiver.problems import Problem, invalid, not_found
 from webhook_receiver.queries import PageQuery, page
-from worker.examine import wrong_destination
 from worker.fault import Fault
+from worker.intake.examine import wrong_destination
 
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 """After a rotation both secrets sign, so that the receiver may change over at its leisure."""

@@ -25,8 +25,8 @@ from webhook_receiver.operations import JSON, Answer, Api
 from webhook_receiver.problems import Problem, bad_parameters, invalid, not_found
 from webhook_receiver.queries import PageQuery, UpstreamName
 from worker import hints, steering
-from worker.body import RequestBody
 from worker.intake import LONGEST_KEY, Conflict, Invalid
+from worker.intake.body import RequestBody
 from worker.steering import NotNow, Outcome
 
 ONE = Answer(schemas.RequestShape)

@@ -1,6 +1,9 @@
 """Serving the application in production: granian, a server in Rust that runs the WSGI application in threads.
 
-Measured against the alternatives in `tests/bench/receiver_servers.py`.
+`tests/bench/receiver_servers.py`, durable callbacks on PostgreSQL, one process of 8 threads, 32 connections, the load
+on the same two cores: granian 1,200/s at a median of 26 ms, waitress 970/s at 32, gunicorn (gthread) 890/s at 35. It
+also reads slow headers outside of Python, so that they hold no thread. What it does worse than those two: an upload or
+a download that breaks off looks complete to the other side. `bodies` and `results` see to that.
 """
 
 from __future__ import annotations

@@ -32,16 +32,27 @@ _HARMLESS = re.compile(r"\+[0-9]{5,15}|-[0-9]+(\.[0-9]+)?")
 """A phone number and a negative number are what they look like, and must stay it."""
 
 
-def as_ndjson(engine: Engine, batch_id: UUID | None, requester_id: UUID | None = None) -> Iterator[bytes]:
-    """One request a line, in the form of `GET /v1/requests/{id}`; of a batch, or (None) all, oldest first."""
-    for chunk in _chunks(engine, batch_id, requester_id):
+Work = Callable[[Session], list[Request]]
+Reading = Callable[[Engine, Work], list[Request]]
+
+
+def as_ndjson(
+    engine: Engine, batch_id: UUID | None, requester_id: UUID | None = None, *, reading: Reading = read
+) -> Iterator[bytes]:
+    """One request a line, in the form of `GET /v1/requests/{id}`; of a batch, or (None) all, oldest first.
+
+    `reading` runs each transaction: it may be more patient than `models.base.read`.
+    """
+    for chunk in _chunks(engine, batch_id, requester_id, reading):
         yield b"".join(json.dumps(view(row)).encode() + b"\n" for row in chunk)
 
 
-def as_csv(engine: Engine, batch_id: UUID | None, requester_id: UUID | None = None) -> Iterator[bytes]:
+def as_csv(
+    engine: Engine, batch_id: UUID | None, requester_id: UUID | None = None, *, reading: Reading = read
+) -> Iterator[bytes]:
     """A header and a row a request; a cell that a spreadsheet would calculate has an apostrophe before it."""
     yield _table([COLUMNS])
-    for chunk in _chunks(engine, batch_id, requester_id):
+    for chunk in _chunks(engine, batch_id, requester_id, reading):
         yield _table([_cells(row) for row in chunk])
 
 
@@ -64,10 +75,12 @@ def _table(rows: list[Any]) -> bytes:
     return text.getvalue().encode()
 
 
-def _chunks(engine: Engine, batch_id: UUID | None, requester_id: UUID | None) -> Iterator[list[Request]]:
+def _chunks(
+    engine: Engine, batch_id: UUID | None, requester_id: UUID | None, reading: Reading
+) -> Iterator[list[Request]]:
     last: Request | None = None
     while True:
-        chunk = read(engine, _after(batch_id, requester_id, last))
+        chunk = reading(engine, _after(batch_id, requester_id, last))
         if chunk:
             yield chunk
         if len(chunk) < CHUNK:
@@ -75,9 +88,7 @@ def _chunks(engine: Engine, batch_id: UUID | None, requester_id: UUID | None) ->
         last = chunk[-1]
 
 
-def _after(
-    batch_id: UUID | None, requester_id: UUID | None, last: Request | None
-) -> Callable[[Session], list[Request]]:
+def _after(batch_id: UUID | None, requester_id: UUID | None, last: Request | None) -> Work:
     """Reads the next chunk: a batch by position, everything by id."""
     order: sa.ColumnElement[Any] = Request.id if batch_id is None else Request.position  # type: ignore[assignment]
     statement = sa.select(Request).order_by(order).limit(CHUNK)

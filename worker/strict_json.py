@@ -68,7 +68,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise Unreadable(f"the name {ascii(twice)} stands twice in one object")
+        raise Unreadable(f"the name {twice!a} stands twice in one object")
     return members
 
 

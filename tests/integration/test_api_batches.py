@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+import worker.results
 from models.base import new_id, utc_now, write
 from models.batch import Batch, BatchState
 from models.request import Request
@@ -162,7 +163,7 @@ def make_batch(engine: Engine, count: int, **fields: Any) -> UUID:
 
 
 def test_results_come_in_the_order_of_the_file_in_both_forms(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "CHUNK", 2)
+    monkeypatch.setattr(worker.results, "CHUNK", 2)
     batch = make_batch(api.engine, 5)
 
     table = list(csv.DictReader(io.StringIO(api.get(f"/v1/batches/{batch}/results.csv").text)))
@@ -187,7 +188,7 @@ def test_no_cell_of_the_results_is_a_formula_and_a_number_stays_one(api: Api) ->
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_results_that_break_off_say_so(api: Api, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     batch = make_batch(api.engine, 3)
-    monkeypatch.setattr(results, "CHUNK", 2)
+    monkeypatch.setattr(worker.results, "CHUNK", 2)
     monkeypatch.setattr(results, "PAUSES", ())
     chunks = {"csv": results.as_csv, "ndjson": results.as_ndjson}[form](api.engine, batch)
     whole = api.get(f"/v1/batches/{batch}/results.{form}").text

@@ -63,6 +63,14 @@ def test_what_differs_in_anything_is_not_a_repeat(api: Api) -> None:
     assert len(api.received()) == 5
 
 
+def test_the_same_words_at_two_addresses_are_two_events(api: Api) -> None:
+    request_id = uuid4()
+    for path, purpose in PATHS.items():
+        assert api.get(f"/{path}/avanser/{api.token(purpose, of=request_id)}?status=completed").status_code == 200
+
+    assert [kept.purpose for kept in api.received()] == list(PATHS.values())
+
+
 def test_everything_wrong_gets_one_and_the_same_404(api: Api) -> None:
     good = api.token()
     of_another_key = Tokens([SecretStr("another key that is long enough, too")]).make(

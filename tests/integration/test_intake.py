@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from models import counter, source
-from models.base import read, write
+from models.base import make_engine, new_id, read, write
 from models.batch import Batch, BatchState
 from models.delivery import Delivery
 from models.endpoint import Endpoint
@@ -26,9 +28,9 @@ from models.transition import Move, transition
 from tests.factory import NOW, SPEC, make_endpoint, make_requester
 from tests.tiny_dialect import TinyDialect
 from worker import bulk
-from worker.batch_intake import CHUNK
 from worker.bulk import Media, Row, RowFault
 from worker.intake import BadRows, BatchTaken, Conflict, Intake, Invalid, Progress
+from worker.intake.batch import CHUNK
 from worker.settings import Settings, load
 
 BODY: dict[str, Any] = {"upstream": "avanser", "spec": {"name": "x"}}
@@ -350,6 +352,17 @@ def test_a_custom_id_may_stand_for_each_kind_once(intake: Intake, engine: Engine
     assert {row.kind for row in all_requests(engine)} == {Kind.PROVISION, Kind.RELEASE}
 
 
+def test_with_partial_the_first_of_two_updates_of_one_custom_id_is_taken(
+    intake: Intake, engine: Engine, owner: UUID
+) -> None:
+    text = "upstream,kind,custom_id,number,spec.name\n" + "".join(
+        f"avanser,update,a,+61280740801,{name}\n" for name in ("first", "second")
+    )
+    taken = take(intake, owner, text, partial=True)
+    assert (taken.taken, taken.bad) == (1, 1)
+    assert [row.spec["name"] for row in all_requests(engine)] == ["first"]
+
+
 def test_an_idempotency_key_twice_in_one_file_names_both_lines(intake: Intake, owner: UUID) -> None:
     error = refused(intake, owner, "upstream,idempotency_key,spec.name\navanser,k,x\navanser,k,x\n")
     (fault,) = error.faults
@@ -400,6 +413,18 @@ def test_again_orders_rows_without_a_name_once_more_and_then_stands_for_that(
     assert take(intake, owner, text).taken == 0
     assert take(intake, owner, text, again=True).taken == 3
     assert len(all_requests(engine)) == 9
+
+
+def test_again_that_was_broken_off_is_carried_on_and_not_begun_anew(
+    intake: Intake, engine: Engine, owner: UUID
+) -> None:
+    text = file_of(CHUNK + 5, custom_ids=False)
+    take(intake, owner, text)
+    with pytest.raises(Killed):
+        take(intake, owner, text, again=True, on_progress=kill_after_the_first_chunk)
+    taken = take(intake, owner, text, again=True)
+    assert (taken.resumed, taken.taken, taken.already_taken) == (True, 5, CHUNK)
+    assert len(all_requests(engine)) == 2 * (CHUNK + 5)
 
 
 def test_the_same_rows_from_somebody_else_are_other_requests(intake: Intake, engine: Engine, owner: UUID) -> None:
@@ -481,6 +506,41 @@ def test_two_who_send_the_same_file_at_the_same_moment_fill_one_batch(
     assert len(all_requests(engine)) == CHUNK + 10
 
 
+def test_whoever_opens_a_batch_waits_for_another_who_opens_one_for_the_same_file(
+    postgresql_url: str, settings: Settings
+) -> None:
+    text = file_of(3, custom_ids=False)
+    engine = make_engine(postgresql_url)
+    owner = make_requester(engine).id
+    intake = Intake(engine, settings, {"avanser": TinyDialect()})
+    with ThreadPoolExecutor() as pool:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            source.lock(session, owner)
+            later = pool.submit(take, intake, owner, text)
+            wait_until(lambda: later.done() or is_waiting(engine))
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            batch = Batch(
+                id=new_id(), requester_id=owner, name="first", state=BatchState.RUNNING, total=0,
+                source_digest=digest, created_at=NOW,
+            )  # fmt: skip
+            session.add(batch)
+        assert later.result().batch_id == batch.id
+    engine.dispose()
+
+
+def is_waiting(engine: Engine) -> bool:
+    """Whether anybody waits for a lock on this database."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(read(engine, lambda session: session.scalar(sa.text(waiting))))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
 def test_a_batch_that_is_cancelled_while_it_is_taken_takes_no_more_rows(
     intake: Intake, engine: Engine, owner: UUID
 ) -> None:
@@ -520,6 +580,9 @@ def test_a_file_is_checked_with_a_few_queries_not_one_a_row(intake: Intake, engi
     sa.event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
     take(intake, owner, file_of(2 * CHUNK))
     assert len(statements) < 60
+    statements.clear()
+    take(intake, owner, file_of(2 * CHUNK))
+    assert not [one for one in statements if "INSERT INTO requests" in one]
 
 
 def test_progress_tells_checking_and_then_taking(intake: Intake, owner: UUID) -> None:

@@ -1,8 +1,8 @@
 """Gathering the faults of a file: all are counted, those that say something are told."""
 
-from worker.bad_rows import MOST_ALIKE, MOST_TOLD, Findings
 from worker.bulk import Row, RowFault
 from worker.fault import Fault
+from worker.intake.bad_rows import MOST_ALIKE, MOST_TOLD, Findings
 
 COLUMNS = frozenset({"upstream", "spec.name", "spec.service.type"})
 

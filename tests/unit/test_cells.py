@@ -6,7 +6,7 @@ import pytest
 
 from models.request import Kind
 from tests.tiny_dialect import TinyDialect
-from worker.cells import Cells
+from worker.intake.cells import Cells
 
 
 def settle(spec: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, BinaryIO
 
-from worker.body import RequestBody
 from worker.bulk.lines import text_lines
 from worker.bulk.row import Illegible, Row, RowFault
+from worker.intake.body import RequestBody
 
 KEY_COLUMN = "idempotency_key"
 SPEC = "spec."

@@ -16,8 +16,8 @@ from models.endpoint import Endpoint
 from models.holding import held_by_others
 from models.intake import known_keys
 from models.request import Kind
-from worker.examine import Candidate
 from worker.fault import Fault
+from worker.intake.examine import Candidate
 
 
 class Standing(Enum):

@@ -22,14 +22,14 @@ from models.batch import Batch, BatchState, view
 from models.endpoint import EventType
 from models.intake import NewRequest, take
 from models.request import Kind
-from worker.bad_rows import Findings
-from worker.body import RequestBody
 from worker.bulk.row import Row, RowFault
-from worker.cells import Cells
-from worker.examine import Candidate, Examiner
 from worker.fault import Fault
-from worker.judge import Standing, judge
-from worker.spool import Spool, Spooled
+from worker.intake.bad_rows import Findings
+from worker.intake.body import RequestBody
+from worker.intake.cells import Cells
+from worker.intake.examine import Candidate, Examiner
+from worker.intake.judge import Standing, judge
+from worker.intake.spool import Spool, Spooled
 
 CHUNK = 1_000
 """Rows a transaction: long enough that its fixed costs vanish, short enough that nobody waits behind it."""

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from models.intake import NewRequest
 from models.request import Kind
-from worker.body import RequestBody, digest, parse
 from worker.bulk.row import Row
-from worker.cells import Cells
 from worker.destinations import fault_of, is_public
 from worker.fault import Fault
+from worker.intake.body import RequestBody, digest, parse
+from worker.intake.cells import Cells
 from worker.settings import Settings
 from worker.upstreams.base import Dialect
 from worker.upstreams.e164 import NotANumber, to_e164

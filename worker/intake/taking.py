@@ -12,18 +12,14 @@ from sqlalchemy.orm import Session
 
 from models.base import write
 from models.intake import NewRequest, Taken, take
-from worker.bad_rows import BadRows
-from worker.batch_intake import BatchIntake, BatchOrder, BatchTaken, Progress
-from worker.body import RequestBody
 from worker.bulk.row import Row, RowFault
-from worker.examine import Candidate, Examiner
 from worker.fault import Fault
-from worker.judge import Standing, judge
+from worker.intake.batch import BatchIntake, BatchOrder, BatchTaken, Progress
+from worker.intake.examine import Candidate, Examiner
+from worker.intake.judge import Standing, judge
 from worker.settings import Settings
 from worker.upstreams import DIALECTS
 from worker.upstreams.base import Dialect
-
-__all__ = ["BadRows", "BatchTaken", "Conflict", "Intake", "Invalid", "Progress", "RequestBody"]
 
 LONGEST_KEY = 255
 """Characters of an idempotency key."""
