@@ -20,6 +20,7 @@ from models.delivery import Delivery
 from models.inbox import Received
 from models.request import Request
 from worker.destinations import Destinations
+from worker.lanes import Lanes
 from worker.limits import Limits
 from worker.loop import Loop
 from worker.runtime import Runtime
@@ -99,6 +100,7 @@ def working(
         settings=settings,
         engine=engine,
         limits=Limits(None),
+        lanes=Lanes(),
         loop=loop,
         uris=Uris(settings.public_url, Tokens(settings.secret_keys)),
         destinations=destinations,

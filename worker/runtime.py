@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 from models.base import make_engine
 from worker.decision import Policy
 from worker.destinations import Destinations
+from worker.lanes import Lanes
 from worker.limits import Limits
 from worker.loop import Loop
 from worker.settings import Settings, load
@@ -25,6 +26,7 @@ class Runtime:
     engine: Engine
     limits: Limits
     loop: Loop
+    lanes: Lanes
     uris: Uris
     destinations: Destinations
     _clients: dict[str, Upstream] = field(default_factory=dict)
@@ -32,7 +34,7 @@ class Runtime:
     def client(self, name: str) -> Upstream:
         """The client of an upstream, made at its first use and kept. Raises SettingsError where it is not set up."""
         if name not in self._clients:
-            self._clients[name] = make_client(name, self.settings)
+            self._clients.setdefault(name, make_client(name, self.settings))  # two lanes may come here at once
         return self._clients[name]
 
     def policy(self, name: str) -> Policy:
@@ -53,6 +55,7 @@ def make(settings: Settings) -> Runtime:
         engine=make_engine(settings.database_url),
         limits=Limits(settings.redis_url),
         loop=Loop(),
+        lanes=Lanes(),
         destinations=Destinations(allow_private=settings.environment.allow_private_destinations),
         uris=Uris(settings.public_url, Tokens(settings.secret_keys)),
     )
@@ -67,3 +70,10 @@ def current() -> Runtime:
     if pid not in _made:
         _made[pid] = make(load())
     return _made[pid]
+
+
+def finish() -> None:
+    """Before this process ends: wait, as long as an upstream may take to answer, for what it has under way."""
+    here = _made.get(os.getpid())
+    if here is not None:
+        here.lanes.drain(max(upstream.task_limit for upstream in here.settings.upstreams.values()))

@@ -1,6 +1,10 @@
-"""The Celery tasks: each calls one function, and says so when there is more to do."""
+"""The Celery tasks: each gives one function to its lane, which says so when there is more to do."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import worker_process_shutdown
 
 from worker import deliver as delivering
 from worker import hints, relay, runtime, workflow
@@ -11,13 +15,18 @@ from worker.app import app
 @app.task(name="trunkline.advance")
 def advance(upstream: str) -> None:
     """Bring forward what is due at an upstream."""
-    if workflow.advance(runtime.current(), upstream):
-        hints.upstream(upstream)
+    here = runtime.current()
+
+    def work() -> None:
+        if workflow.advance(here, upstream):
+            hints.upstream(upstream)
+
+    here.lanes.run(upstream, work)
 
 
 @app.task(name="trunkline.read_inbox")
 def read_inbox() -> None:
-    """Apply what upstreams sent."""
+    """Apply what upstreams sent. In the task itself: it waits for nobody but the database."""
     if reading.read_inbox(runtime.current()):
         hints.inbox()
     hints.deliveries()
@@ -26,11 +35,22 @@ def read_inbox() -> None:
 @app.task(name="trunkline.deliver")
 def deliver() -> None:
     """Send results that are due."""
-    if delivering.deliver(runtime.current()):
-        hints.deliveries()
+    here = runtime.current()
+
+    def work() -> None:
+        if delivering.deliver(here):
+            hints.deliveries()
+
+    here.lanes.run("deliveries", work)
 
 
 @app.task(name="trunkline.relay")
 def tick() -> None:
     """Find what is due and not hinted."""
     relay.tick(runtime.current())
+
+
+@worker_process_shutdown.connect
+def finish(**_: Any) -> None:
+    """Let a process that is told to stop write down the answers that it waits for."""
+    runtime.finish()
