@@ -53,6 +53,8 @@ def _handler(catcher: Catcher) -> type[BaseHTTPRequestHandler]:
             status = catcher.take(Caught(self.command, self.path, dict(self.headers), body))
             self.send_response(status)
             self.send_header("Content-Length", "0")
+            if 300 <= status < 400:
+                self.send_header("Location", f"{catcher.url}/elsewhere")
             self.end_headers()
 
         do_GET = do_POST = _take  # noqa: N815  # the names that http.server looks for

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import Engine
 
+from models.base import make_engine
 from tests.receiver import Api, receiver, settings_for
 from tests.working import ScriptedUpstream, working
 from worker.loop import Loop
@@ -17,6 +18,14 @@ def api(monkeypatch: pytest.MonkeyPatch, database_url: str, engine: Engine, tmp_
     """The receiver on an empty database, once on each kind."""
     with receiver(settings_for(monkeypatch, database_url, str(tmp_path)), engine) as running:
         yield running
+
+
+@pytest.fixture
+def postgresql(postgresql_url: str) -> Iterator[Engine]:
+    """For what concerns PostgreSQL alone: an engine that several threads can use."""
+    engine = make_engine(postgresql_url, pool_size=8)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

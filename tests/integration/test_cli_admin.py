@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+import redis
 
 from models.base import read, utc_now, write
 from models.endpoint import find
@@ -202,6 +203,17 @@ def test_a_redis_that_drops_queues_is_a_fault(cli: Cli, monkeypatch: pytest.Monk
     monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "https://trunkline.example")
     monkeypatch.setenv("TRUNKLINE_BROKER_URL", redis_url)
     assert checks(cli, 0)["broker"][0] == "ok"
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            state, detail = checks(cli, 2)["broker"]
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert state == "fault"
+    assert "allkeys-lru" in detail
+
+
+def test_a_redis_that_does_not_answer_is_a_fault_with_status_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_BROKER_URL", "redis://127.0.0.1:1/0")
     state, detail = checks(cli, 3)["broker"]
     assert state == "fault"

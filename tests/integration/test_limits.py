@@ -55,7 +55,7 @@ def test_four_workers_together_never_exceed_the_limit(redis_url: str) -> None:
                 limits.give_back(permits, 1)
 
     together(work, work, work, work)
-    assert max(peaks) == 7
+    assert max(peaks) <= 7
     assert granted(Limits(redis_url).acquire("avanser", 9, 7, PLENTY, HOLD)) == 7, "none was lost"
 
 
@@ -87,6 +87,7 @@ def test_calls_that_never_began_give_their_share_of_the_rate_back(redis_url: str
         unused = limits.acquire("avanser", 1, 100, slow, HOLD)
         limits.give_back(unused, 1, unused=True)
         used = limits.acquire("avanser", 1, 100, slow, HOLD)
+        assert used.count == 1
         limits.give_back(used, 1)
         assert granted(limits.acquire("avanser", 1, 100, slow, HOLD)) == 0
 
@@ -94,7 +95,7 @@ def test_calls_that_never_began_give_their_share_of_the_rate_back(redis_url: str
 def test_nothing_stays_in_redis_for_ever(redis_url: str) -> None:
     Limits(redis_url).acquire("avanser", 1, 5, 1, HOLD)
     with redis.Redis.from_url(redis_url) as client:
-        ends = [client.ttl(key) for key in client.keys()]
+        ends = [client.ttl(key) for key in client.scan_iter()]
     assert len(ends) == 2
     assert all(0 < seconds <= 120 for seconds in ends)
 

@@ -99,7 +99,12 @@ def test_a_held_request_is_settled_by_hand(engine: Engine, outcome: Outcome, num
     id_ = at(engine, State.HELD, Reason.OUTCOME_UNKNOWN)
     steer(engine, resolve, id_, outcome, number, "seen in the portal")
     row = fetch(engine, id_)
-    assert (row.state, row.number, row.reason, row.detail) == (outcome, number, "by_person", "seen in the portal")
+    assert (str(row.state), row.number, row.reason, row.detail) == (
+        str(outcome),
+        number,
+        "by_person",
+        "seen in the portal",
+    )
     assert every(engine, Delivery)[-1].type == told
 
 

@@ -28,7 +28,7 @@ def doctor(*, offline: bool) -> None:
         say_json({"ok": not _status(checks), "checks": [_view(check) for check in checks]})
     else:
         rows = [(check.what, check.state, check.detail, check.remedy) for check in checks]
-        say_table(("what", "state", "detail", "what to do"), rows)
+        say_table(("what", "state", "detail", "what to do"), rows, folding=2)
     sys.exit(_status(checks))
 
 

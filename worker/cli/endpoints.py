@@ -22,7 +22,7 @@ from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.run import Refusal, command, settings, wants_json
-from worker.examine import wrong_destination
+from worker.intake.examine import wrong_destination
 
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 """After a rotation both secrets sign, so that the receiver may change over at its leisure."""

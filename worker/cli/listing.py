@@ -14,7 +14,7 @@ from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.references import the_batch
 from worker.cli.run import Refusal, command, settings, wants_json
 
-COLUMNS = ("id", "upstream", "kind", "state", "reason", "number", "custom_id", "made")
+COLUMNS = ("id", "made", "upstream", "kind", "state", "reason", "number", "custom_id")
 
 
 @command("list", answers=True)
@@ -78,4 +78,4 @@ def _show(rows: list[Request], next_cursor: str | None, *, quiet: bool) -> None:
 
 def _cells(row: Request) -> tuple[object, ...]:
     made = f"{row.created_at:%Y-%m-%d %H:%M:%S}"
-    return (row.id, row.upstream, row.kind, row.state, row.reason, row.number, row.custom_id, made)
+    return (row.id, made, row.upstream, row.kind, row.state, row.reason, row.number, row.custom_id)

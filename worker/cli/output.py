@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What could drive a terminal or turn its text around: names come from outside."""
+
+NARROWEST = 20
+"""Columns that a folding cell gets at the least; a terminal that has less breaks the line itself."""
 
 STATE_STYLES: Mapping[str, str] = {
     "completed": "green",
@@ -44,18 +48,25 @@ def say_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=indent, default=str))
 
 
-def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on a terminal; elsewhere a line a row, cells parted by tabs, with a header."""
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, folding: int = 1) -> None:
+    """A table on a terminal, where the last `folding` columns are broken to fit; elsewhere a line a row, cells parted
+    by tabs, with a header."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo("\t".join(_cell(value).replace("\t", " ").replace("\n", " ") for value in row))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *(map(_cell, row) for row in rows), strict=True)]
+    firm = len(columns) - folding
+    for position, column in enumerate(columns):
+        if position < firm:  # ids and numbers are copied: never broken
+            table.add_column(column, min_width=widths[position], no_wrap=True)
+        else:
+            table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value), style=STATE_STYLES.get(str(value), "")) for value in row))
-    Console().print(table)
+    fitting = sum(widths[:firm]) + len(widths) + NARROWEST * folding
+    Console(width=max(Console().width, fitting)).print(table, crop=False)
 
 
 def say_fields(fields: Mapping[str, Any]) -> None:

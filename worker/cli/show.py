@@ -42,7 +42,16 @@ def _cells(entry: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _what(entry: Mapping[str, Any]) -> str:
-    """`queued → submitting`, and why, where it is said."""
-    moved = f"{entry['from'] or 'new'} → {entry['to']}" if entry["type"] == "state" else ""
-    reason = entry["reason"]
-    return f"{moved} ({reason})" if moved and reason else moved or reason or ""
+    """What happened, in a few words: `queued → submitting`, `submit: accepted, 312 ms`."""
+    reason = entry["reason"] or ""
+    match entry["type"]:
+        case "state":
+            return f"{entry['from'] or 'new'} → {entry['to']}" + (f" ({reason})" if reason else "")
+        case "attempt":
+            return f"{entry['call']}: {entry['answer']}, {entry['latency_ms']:.0f} ms"
+        case "callback":
+            return f"{entry['purpose']}: {entry['says']}"
+        case "delivery":
+            return f"{entry['event']}: {entry['status'] or 'no answer'}, {entry['latency_ms']:.0f} ms"
+        case _:
+            return reason

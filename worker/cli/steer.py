@@ -16,7 +16,7 @@ from worker.cli.liveness import hint
 from worker.cli.output import say, say_json
 from worker.cli.references import the_request
 from worker.cli.run import FAILURES, Refusal, command, settings, wants_json
-from worker.examine import HOME
+from worker.intake.examine import HOME
 from worker.steering import NotNow, Outcome
 from worker.upstreams.e164 import NotANumber, to_e164
 

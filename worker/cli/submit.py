@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 from uuid import UUID
@@ -15,7 +18,7 @@ from models.base import read, utc_now
 from models.batch import Batch, BatchState, view
 from models.requester import DEFAULT_REQUESTER
 from worker import bulk
-from worker.bulk import Media, RowFault
+from worker.bulk import Media, Row, RowFault
 from worker.cli.actor import actor
 from worker.cli.database import database, requester_named
 from worker.cli.files import STANDARD_INPUT, digest_of, media_of, open_file
@@ -23,7 +26,7 @@ from worker.cli.liveness import hint, why_idle
 from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.progress import Board, Snapshot, board
 from worker.cli.run import BAD_INPUT, FAILURES, command, settings, wants_json
-from worker.cli.watching import has_failures, summary, watch_batch
+from worker.cli.watching import Counts, has_failures, summary, watch_batch
 from worker.intake import BadRows, BatchTaken, Intake, Progress
 
 
@@ -53,98 +56,118 @@ def submit(
     each row once.
     """
     configured = settings()
-    with open_file(file) as stream, database(configured) as engine, board(quiet=wants_json()) as shown:
-        media = media or media_of(file, stream)
-        taking = _Taking(engine, Intake(engine, configured), requester_named(engine, requester).id, shown)
-        taking.file(stream, media, partial=partial, again=again)
+    with open_file(file) as stream, database(configured) as engine:
+        source = _Source(file, stream, media or media_of(file, stream))
+        owner = requester_named(engine, requester).id
+        taking = _Taking(Intake(engine, configured), owner, source, partial=partial, again=again)
         if dry_run:
-            taking.check()
+            _say_dry_run(*taking.check())
             return
-        taken = taking.take(name or _name(file, stream, media))
+        taken = taking.take(name or source.name())
         hint(configured, taken.upstreams)
-        if and_watch:
-            if (idle := why_idle(engine, configured)) is not None:
-                warn(idle)
-            counts = watch_batch(engine, taken.batch_id, shown)
-        else:
-            counts = {}
-    _report(engine, taken, watched=and_watch, idle=None if and_watch else why_idle(engine, configured))
-    if taken.bad or taken.state is BatchState.CANCELLED or has_failures(counts):
+        counts = _report(engine, taken, why_idle(engine, configured), and_watch=and_watch)
+    if taken.bad or taken.state is BatchState.CANCELLED or (and_watch and has_failures(counts)):
         sys.exit(FAILURES)
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The file, and how it is to be read."""
+
+    path: str
+    stream: BinaryIO
+    media: Media
+
+    def rows(self) -> Iterator[Row | RowFault]:
+        return bulk.read(self.stream, self.media)
+
+    def name(self) -> str:
+        """What the batch is called where nobody says."""
+        named = bulk.name_of_document(self.stream) if self.media == "json" else None
+        return named or ("standard input" if self.path == STANDARD_INPUT else Path(self.path).name)
+
+
 class _Taking:
-    """One file on its way in, with its progress shown."""
+    """The taking of one source, with its progress shown. Ends the program where a row is bad."""
 
-    def __init__(self, engine: Engine, intake: Intake, requester_id: UUID, shown: Board) -> None:
-        self._engine = engine
+    def __init__(self, intake: Intake, owner: UUID, source: _Source, *, partial: bool, again: bool) -> None:
         self._intake = intake
-        self._requester_id = requester_id
-        self._shown = shown
-
-    def file(self, stream: BinaryIO, media: Media, *, partial: bool, again: bool) -> None:
-        self._stream, self._media = stream, media
+        self._owner = owner
+        self._source = source
         self._options: dict[str, Any] = {
-            "source_digest": digest_of(stream),
+            "source_digest": digest_of(source.stream),
             "partial": partial,
             "again": again,
             "now": utc_now(),
-            "on_progress": self._show,
         }
 
-    def check(self) -> None:
-        """Say what would be taken; ends the program where a row is bad."""
-        try:
-            new, known = self._intake.check_batch(self._requester_id, self._rows(), **self._options)
-        except BadRows as error:
-            _refuse(error)
-        if wants_json():
-            say_json({"would_take": new, "already_taken": known})
-        else:
-            say(f"All rows are good: {new:,} would be taken{_before(known)}. Nothing was taken.")
+    def check(self) -> tuple[int, int]:
+        """How many rows would be taken, and how many were before."""
+        with _refusing(), board(quiet=wants_json()) as shown:
+            options = self._options | {"on_progress": _teller(shown)}
+            return self._intake.check_batch(self._owner, self._source.rows(), **options)
 
     def take(self, name: str) -> BatchTaken:
-        """Take it; ends the program where a row is bad."""
-        try:
-            return self._intake.take_batch(self._requester_id, self._rows(), name=name, actor=actor(), **self._options)
-        except BadRows as error:
-            _refuse(error)
+        with _refusing(), board(quiet=wants_json()) as shown:
+            options = self._options | {"on_progress": _teller(shown), "name": name, "actor": actor()}
+            return self._intake.take_batch(self._owner, self._source.rows(), **options)
 
-    def _rows(self) -> Any:
-        return bulk.read(self._stream, self._media)
 
-    def _show(self, progress: Progress) -> None:
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except BadRows as error:
+        _refuse(error)
+
+
+def _teller(shown: Board) -> Callable[[Progress], None]:
+    def tell(progress: Progress) -> None:
         if progress.to_take is None:
-            self._shown.show("checked", Snapshot(progress.checked, None, {"bad": progress.bad}))
+            shown.show("checked", Snapshot(progress.checked, None, {"bad": progress.bad}))
         else:
-            self._shown.show("taken", Snapshot(progress.taken, progress.to_take))
+            shown.show("taken", Snapshot(progress.taken, progress.to_take))
+
+    return tell
 
 
-def _name(file: str, stream: BinaryIO, media: Media) -> str:
-    named = bulk.name_of_document(stream) if media == "json" else None
-    return named or ("standard input" if file == STANDARD_INPUT else Path(file).name)
+def _say_dry_run(new: int, known: int) -> None:
+    if wants_json():
+        say_json({"would_take": new, "already_taken": known})
+    else:
+        say(f"All rows are good: {new:,} would be taken{_before(known)}. Nothing was taken.")
 
 
-def _report(engine: Engine, taken: BatchTaken, *, watched: bool, idle: str | None) -> None:
-    batch = read(engine, lambda session: session.get_one(Batch, taken.batch_id))
+def _report(engine: Engine, taken: BatchTaken, idle: str | None, *, and_watch: bool) -> Counts:
+    """Say what was taken, follow it where that is asked for, and return where its requests stand."""
+    if not wants_json():
+        if taken.bad:
+            _show_faults(taken.faults, taken.bad, taken.rows)
+        say(_sentence(taken))
+        if idle is not None and taken.total:
+            say(idle)
+    if and_watch:
+        with board(quiet=wants_json()) as shown:
+            watch_batch(engine, taken.batch_id, shown)
     counts = read(engine, lambda session: counter.of_batch(session, taken.batch_id))
     if wants_json():
-        told: dict[str, Any] = {
-            "rows": taken.rows,
-            "taken": taken.taken,
-            "already_taken": taken.already_taken,
-            "bad": taken.bad,
-        }
-        told |= {"resumed": taken.resumed, "earlier_batch": taken.earlier_batch_id}
-        say_json({"batch": view(batch, counts), **told, "errors": _errors(taken.faults)})
-        return
-    if taken.bad:
-        _show_faults(taken.faults, taken.bad, taken.rows)
-    say(_sentence(taken))
-    if watched:
+        batch = read(engine, lambda session: session.get_one(Batch, taken.batch_id))
+        say_json({"batch": view(batch, counts)} | _told(taken))
+    elif and_watch:
         say(summary(counts))
-    elif idle is not None and taken.total:
-        say(idle)
+    return counts
+
+
+def _told(taken: BatchTaken) -> dict[str, Any]:
+    return {
+        "rows": taken.rows,
+        "taken": taken.taken,
+        "already_taken": taken.already_taken,
+        "bad": taken.bad,
+        "resumed": taken.resumed,
+        "earlier_batch": taken.earlier_batch_id,
+        "errors": _errors(taken.faults),
+    }
 
 
 def _sentence(taken: BatchTaken) -> str:
@@ -182,7 +205,4 @@ def _errors(faults: list[RowFault]) -> list[dict[str, Any]]:
 def _show_faults(faults: list[RowFault], bad: int, total: int) -> None:
     say_table(("line", "field", "what is wrong"), [(fault.line, fault.field, fault.detail) for fault in faults])
     if bad:
-        warn(
-            f"{bad:,} of {total:,} rows are bad"
-            + (f"; the first {len(faults)} faults are shown." if bad > len(faults) else ".")
-        )
+        warn(f"{bad:,} of {total:,} rows are bad.")

@@ -141,7 +141,10 @@ class Avanser:
                 latency = world.faults.latency(world.traffic.total)
                 if latency:
                     await asyncio.sleep(latency)
-                return await handler(call)
+                try:
+                    return await handler(call)
+                except ConnectionResetError:  # the client died with its question half said: nothing was done
+                    return web.Response(status=499)
 
         return run
 
