@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint lock clean
+.PHONY: help demo test test-all test-others lint lock clean
 
 ARGS ?=
 VENV ?= .venv
@@ -69,10 +69,12 @@ demo: $(RUNTIME)
 	@"$(VENV)/bin/trunkline" demo $(ARGS)
 
 test: $(DEVELOPMENT)
-	@"$(VENV)/bin/python" -m pytest $(ARGS)
+	@"$(VENV)/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 $(ARGS)
 
-# The virtual environment's own Python comes last, and is not tested twice.
-test-all: $(DEVELOPMENT)
+test-all: test-others test
+
+# On the other supported Pythons that are here; the virtual environment's own is not tested twice.
+test-others: $(DEVELOPMENT)
 	@for version in 3.11 3.13; do \
 	  if "$(VENV)/bin/python" -V | grep -qF "Python $$version."; then continue; fi; \
 	  $(call find-python,python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python); \
@@ -80,8 +82,6 @@ test-all: $(DEVELOPMENT)
 	  echo "Python $$version:"; \
 	  $(MAKE) --no-print-directory test VENV=".venv-$$version" PYTHON="$$found" || exit 1; \
 	done
-	@"$(VENV)/bin/python" -V
-	@$(MAKE) --no-print-directory test
 
 lint: $(DEVELOPMENT)
 	@"$(VENV)/bin/ruff" check

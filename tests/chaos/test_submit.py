@@ -12,6 +12,8 @@ from models.state import State
 from tests.chaos.stack import ROOT, dealers, up
 from tests.sandbox import eventually
 
+pytestmark = pytest.mark.xdist_group("chaos")
+
 ROWS = 10_000
 
 
