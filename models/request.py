@@ -36,6 +36,9 @@ _DUE = sa.text("due_at IS NOT NULL")
 _REASONED = sa.text("reason IS NOT NULL")
 _CONTRADICTED = sa.text("contradicted_at IS NOT NULL")
 
+PARKED = sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'")
+"""Stepped aside while their upstream is paused. Written out, because only so is the index found that is made for it."""
+
 _DUE_AND_OUT = sa.text("due_at IS NOT NULL AND state <> 'queued'")
 
 
@@ -65,6 +68,7 @@ class Request(Base):
             postgresql_where=_REASONED,
             sqlite_where=_REASONED,
         ),
+        sa.Index("ix_requests_parked", "upstream", postgresql_where=PARKED, sqlite_where=PARKED),
         sa.Index("ix_requests_contradicted", "id", postgresql_where=_CONTRADICTED, sqlite_where=_CONTRADICTED),
         sa.Index("ix_requests_batch", "batch_id", "position"),
         sa.Index("ix_requests_custom_id", "requester_id", "custom_id"),

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE = 4
 """Hints for one queue sent together: enough to set every process of a worker going."""
 
-BREATH = timedelta(milliseconds=10)
+BREATH = timedelta(milliseconds=40)
 """After a hint, the next ones are gathered for so long: under load, a hundred callbacks become one message."""
 
 _TASKS: Mapping[str, tuple[str, list[Any]]] = {

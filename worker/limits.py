@@ -9,8 +9,10 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
@@ -64,12 +66,14 @@ class Limits:
         self._acquire = self._redis.register_script(_ACQUIRE) if self._redis else None
         self._give_back = self._redis.register_script(_GIVE_BACK) if self._redis else None
         self._own = _OwnLimits()
+        self._debts: SimpleQueue[tuple[str, list[int | str]]] = SimpleQueue()  # to be given back when Redis answers
 
     def acquire(self, name: str, wanted: int, most: int, rate: float, hold: timedelta) -> Permits:
         """As many permits as there are, up to `wanted`; perhaps none. Each ends by itself after `hold`."""
         permits = Permits(name, wanted)
         if self._acquire is not None:
             try:
+                self._settle_debts()
                 args: list[int | float | str] = [wanted, most, rate, hold.total_seconds(), permits.id]
                 granted: Any = self._acquire(keys=_keys(name), args=args)
                 return Permits(name, int(granted), permits.id)
@@ -88,11 +92,24 @@ class Limits:
         if not permits.shared:
             self._own.give_back(permits.name, count, tokens)
             return
-        assert self._give_back is not None
+        self._debts.put((permits.name, [tokens, *names]))
         try:
-            self._give_back(keys=_keys(permits.name), args=[tokens, *names])
+            self._settle_debts()
         except redis.RedisError as error:
-            log.warning("permits of %s end by themselves: Redis does not answer (%s)", permits.name, error)
+            log.warning("permits of %s are given back later: Redis does not answer (%s)", permits.name, error)
+
+    def _settle_debts(self) -> None:
+        """Give back what is owed. What Redis does not take now is owed on: a broker that comes back with its memory
+        still holds those permits, and they would stop an upstream until they end by themselves."""
+        assert self._give_back is not None
+        with suppress(Empty):
+            while True:
+                name, args = self._debts.get_nowait()
+                try:
+                    self._give_back(keys=_keys(name), args=args)
+                except redis.RedisError:
+                    self._debts.put((name, args))
+                    raise
 
 
 def _connect(url: str | None) -> redis.Redis | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, heartbeat
+from models import counter, delivery, heartbeat, parking
 from models.base import read, utc_now, write
 from models.batch import Batch, BatchState, view
 from models.delivery import Delivery
@@ -59,6 +59,7 @@ def _hint_upstream(name: str) -> Callable[[int], None]:
 
 def _beat_and_finish(session: Session, now: datetime) -> int:
     heartbeat.beat(session, HEARTBEAT, now)
+    parking.sort_out(session, now)
     return finish_batches(session, now)
 
 

@@ -61,6 +61,17 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _keys_of(secret: SecretStr) -> list[str]:
+    return [part.strip() for part in secret.get_secret_value().split(",") if part.strip()]
+
+
+def _long_keys(secret: SecretStr) -> SecretStr:
+    keys = _keys_of(secret)
+    if not keys or any(len(key) < SHORTEST_SECRET for key in keys):
+        raise ValueError(f"each key needs at least {SHORTEST_SECRET} characters")
+    return secret
+
+
 def _seconds_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
@@ -105,6 +116,11 @@ class UpstreamSettings(BaseSettings):
     def lease(self) -> timedelta:
         """How long a claimed request is ours: time-out, settling time, and time to write the answer down."""
         return self.answer_within + self.settles_within + self.slack
+
+    @property
+    def call_limit(self) -> timedelta:
+        """After this a call has ended, answered or not: a permit of a process that died is free again."""
+        return self.answer_within + self.slack
 
     @property
     def task_limit(self) -> timedelta:
@@ -161,7 +177,7 @@ class _Environment(BaseSettings):
     broker_url: Annotated[str, AfterValidator(_one_of(*BROKER_SCHEMES))] | None = None
     redis_url: Annotated[str, AfterValidator(_one_of(*REDIS_SCHEMES))] | None = None
     public_url: BaseUrl = "http://127.0.0.1:8080"
-    secret_key: SecretStr | None = None
+    secret_key: Annotated[SecretStr, AfterValidator(_long_keys)] | None = None
     max_attempts: int = Field(default=20, ge=1)
     backoff_base: PositiveSeconds = 2
     backoff_cap: PositiveSeconds = 600
@@ -288,11 +304,14 @@ def _secret_keys(environment: _Environment, faults: list[str]) -> tuple[SecretSt
                 " (make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
             )
             return ()
-        return (_key_in(environment.home),)
-    keys = tuple(part.strip() for part in environment.secret_key.get_secret_value().split(",") if part.strip())
-    if not keys or any(len(key) < SHORTEST_SECRET for key in keys):
-        faults.append(f"TRUNKLINE_SECRET_KEY: each key needs at least {SHORTEST_SECRET} characters")
-    return tuple(SecretStr(key) for key in keys)
+        try:
+            return (_key_in(environment.home),)
+        except OSError as error:
+            faults.append(
+                f"TRUNKLINE_HOME: {environment.home} cannot be used: {(error.strerror or str(error)).lower()}"
+            )
+            return ()
+    return tuple(SecretStr(key) for key in _keys_of(environment.secret_key))
 
 
 def _key_in(home: Path) -> SecretStr:

@@ -31,6 +31,10 @@ class StartFailed(Exception):
     """A process did not come up; the message names it and its log."""
 
 
+class Interrupted(Exception):
+    """A signal asked to stop while things were still being started."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A child process to keep running. `grace` is how long it gets to end by itself when all is stopped."""
@@ -62,11 +66,15 @@ class Supervisor:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def start(self, program: Program) -> None:
-        """Start a program and wait until it is ready. Raises StartFailed."""
+        """Start a program and wait until it is ready. Raises StartFailed, and Interrupted after a signal."""
+        if self._stopping:
+            raise Interrupted
         child = _Child(program, self._spawn(program), time.monotonic())
         self._children.append(child)
         if program.wait_ready is not None:
             program.wait_ready(lambda: child.process.poll() is None and not self._stopping)
+        if self._stopping:
+            raise Interrupted
         if child.process.poll() is not None:
             raise StartFailed(f"{program.name} ended at its start ({_end_of(child.process)}): see {self._log(program)}")
         self._say(f"{program.name:<10} pid {child.process.pid}, log {self._log(program)}")

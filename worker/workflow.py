@@ -48,7 +48,7 @@ def advance(runtime: Runtime, name: str) -> bool:
     """Bring forward what is due at one upstream, one chunk of it. Says whether there may be more."""
     settings = runtime.settings.upstreams[name]
     client = runtime.client(name)
-    permits = runtime.limits.acquire(name, CHUNK, settings.max_in_flight, settings.rate, settings.lease)
+    permits = runtime.limits.acquire(name, CHUNK, settings.max_in_flight, settings.rate, settings.call_limit)
     granted = permits.count
     if not granted:
         return False

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,38 @@ def test_what_was_under_way_when_up_was_stopped_or_killed_goes_on_at_the_next_st
         eventually(lambda: stack.ended(batch) == 300, within=120)
         summary = stack.summary()
         assert (summary["numbers_taken"], summary["bought_twice"]) == (300, 0)
+
+
+@pytest.mark.timeout(60)
+def test_up_refuses_a_port_that_is_taken_before_it_starts_anything(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as the receiver's own server does
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment = os.environ | {"TRUNKLINE_HOME": str(tmp_path / "home")}
+        done = subprocess.run(
+            [sys.executable, "-m", "worker.cli", "up", "--sandbox", "--port", str(port)],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "pid" not in done.stdout
+
+
+@pytest.mark.timeout(60)
+def test_an_interrupted_demo_gives_no_verdict(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "worker.cli", "demo", "--count", "500"],
+        cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with demo:
+        assert demo.stdout is not None
+        while "took dealers.csv" not in (line := demo.stdout.readline()):
+            assert line, "it ended before it began"
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+    assert demo.returncode == 130
+    assert "interrupted" in rest
+    assert "balance" not in rest

@@ -151,3 +151,19 @@ def test_many_short_calls_use_the_whole_limit_and_leave_no_permit_behind(redis_u
             break
     with redis.Redis.from_url(redis_url) as client:
         assert client.zcard("trunkline:{avanser}:in-flight") == 0
+
+
+def test_permits_that_redis_did_not_take_back_while_it_was_away_are_free_when_it_answers(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(redis_url)
+    permits = limits.acquire("avanser", 5, 5, PLENTY, HOLD)
+    assert permits.count == 5
+
+    def away(**_: object) -> None:
+        raise redis.ConnectionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(limits, "_give_back", away)
+        limits.give_back(permits, 5)
+    assert limits.acquire("avanser", 5, 5, PLENTY, HOLD).count == 5

@@ -20,10 +20,13 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from models import migrations
+from worker import hints
+from worker.app import RELAY, configure
 from worker.embedded import EmbeddedBroker
 from worker.sandbox.avanser import ACCOUNT, PASSWORD, USERNAME
 from worker.settings import RUNNING, load
 from worker.supervisor import Program, StartFailed, Supervisor
+from worker.upstreams import DIALECTS
 
 READY_WITHIN = timedelta(seconds=30)
 
@@ -75,6 +78,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def require_free(address: Address) -> None:
+    """Raise StartFailed where the receiver could not listen, before anything is started.
+
+    The receiver's server shares its port between processes (SO_REUSEPORT), so a second `up` would not be refused:
+    it would get half of the first one's callbacks.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address.host, address.port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartFailed(f"cannot listen on {address.host} port {address.port}: {reason.lower()}") from None
+
+
 class Stack:
     """All processes of one `up`, and where they can be reached."""
 
@@ -86,6 +105,7 @@ class Stack:
         environment = self._environment()
         os.environ.update(environment)  # ours too: we look at the same database
         self.settings = load()
+        configure(self.settings)
         self._running = self.settings.home / RUNNING
         _write_private(self._running, environment)
         self.supervisor = Supervisor(self.settings.home / "logs", say)
@@ -99,7 +119,8 @@ class Stack:
         return found
 
     def start(self) -> None:
-        """Start everything and return when requests are taken. Raises StartFailed."""
+        """Start everything and return when requests are taken. Raises StartFailed, Interrupted."""
+        require_free(self.address)
         migrations.upgrade(self.settings.database_url)
         if self.settings.is_embedded_broker:
             self.supervisor.start(self._broker())
@@ -111,6 +132,17 @@ class Stack:
             name = "worker" if self._workers == 1 else f"worker-{number}"
             self.supervisor.start(Program(name, _python("worker.cli", "worker"), grace=WORKER_GRACE))
         self.supervisor.start(self._receiver())
+
+    def warnings(self) -> list[str]:
+        """What will keep work from being done, though requests are taken."""
+        found = []
+        if all(self.settings.missing_for(name) for name in DIALECTS):
+            found.append("no upstream is set up, so nothing can be ordered: see `trunkline doctor`, or use --sandbox")
+        try:
+            hints.waiting(RELAY)
+        except Exception as error:  # noqa: BLE001 -- each transport has errors of its own; all mean the same here
+            found.append(f"the broker does not answer, so nothing is worked on: {type(error).__name__}")
+        return found
 
     def stop(self) -> None:
         self.supervisor.stop()

@@ -7,7 +7,7 @@ import click
 from worker.cli.run import command
 from worker.cli.stack import Address, AlreadyRunning, Stack, home_lock
 from worker.settings import RUNNING, load
-from worker.supervisor import StartFailed
+from worker.supervisor import Interrupted, StartFailed
 
 
 @command("up")
@@ -28,6 +28,8 @@ def up(*, sandbox: bool, host: str, port: int, workers: int) -> None:
             _run(Stack(Address(host, port), workers, sandbox=sandbox, say=click.echo))
     except (AlreadyRunning, StartFailed) as error:
         raise click.ClickException(str(error)) from None
+    except Interrupted:
+        return
 
 
 def _run(stack: Stack) -> None:
@@ -35,6 +37,8 @@ def _run(stack: Stack) -> None:
     try:
         stack.start()
         click.echo(f"ready {stack.address.url}")
+        for warning in stack.warnings():
+            click.echo(warning, err=True)
         stack.supervisor.watch()
     finally:
         click.echo("stopping")

@@ -142,7 +142,7 @@ class BatchIntake:
         spool.drop_doubles()
         good = sum(spool.counts())
         if self._findings.is_fatal or not good or (self._findings.total_bad and not self._order.partial):
-            if not self._rows:
+            if not self._rows and not self._findings.is_fatal:
                 self._findings.add(RowFault(1, None, "there is no row", is_fatal=True))
             raise self._findings.error(self._rows)
 

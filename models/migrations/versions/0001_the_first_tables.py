@@ -372,6 +372,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("reason IS NOT NULL"),
     )
     op.create_index(
+        "ix_requests_parked",
+        "requests",
+        ["upstream"],
+        unique=False,
+        postgresql_where=sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'"),
+        sqlite_where=sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'"),
+    )
+    op.create_index(
         "ix_requests_contradicted",
         "requests",
         ["id"],
@@ -386,6 +394,12 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_requests_upstream_reference", table_name="requests")
     op.drop_index("ix_requests_number", table_name="requests")
+    op.drop_index(
+        "ix_requests_parked",
+        table_name="requests",
+        postgresql_where=sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'"),
+        sqlite_where=sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'"),
+    )
     op.drop_index(
         "ix_requests_contradicted",
         table_name="requests",

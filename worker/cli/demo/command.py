@@ -19,10 +19,14 @@ from worker.cli.demo.dealers import STORY, bad_customers
 from worker.cli.demo.run import Course, Demo, demo_home
 from worker.cli.run import command, wants_json
 from worker.cli.stack import free_port
-from worker.supervisor import StartFailed
+from worker.supervisor import Interrupted, StartFailed
 
 KILL_AT = 0.3
 """Share of the requests that have ended when the worker is killed: early enough that much is under way."""
+
+
+INTERRUPTED = 130
+"""The exit status of what SIGINT ended, as shells have it."""
 
 
 @command("demo", answers=True)
@@ -46,6 +50,9 @@ def demo(*, count: int, workers: int, port: int, keep: bool) -> None:
                 _stay(run, console)
         except StartFailed as error:
             raise click.ClickException(str(error)) from None
+        except Interrupted:
+            console.print("interrupted, so there is no verdict")
+            sys.exit(INTERRUPTED)
         finally:
             run.stack.stop()
     sys.exit(0 if balanced else 1)
@@ -58,6 +65,8 @@ def _play(run: Demo, console: Console, count: int) -> bool:
     path = run.submit(count)
     console.print(f"took {path.name}: {count} rows, {without_stock} of them where there is no number, {barred} barred")
     last = _show(run.watch(KILL_AT), console)
+    if run.stack.supervisor.is_stopping:
+        raise Interrupted
     books = run.books()
     results_file = run.export(Path.cwd() / "trunkline-demo-results.csv")
     faults = books.faults()

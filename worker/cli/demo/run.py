@@ -26,7 +26,6 @@ from models.request import Request
 from models.requester import DEFAULT_REQUESTER, Scope
 from models.state import OPEN, State
 from worker import bulk, hints
-from worker.app import configure
 from worker.cli.demo.books import Books, Sandbox
 from worker.cli.demo.dealers import SCRIPT, write_csv
 from worker.cli.stack import Address, Stack
@@ -92,7 +91,6 @@ class Demo:
         self.submitted_at = 0.0
 
     def start(self) -> None:
-        configure(self.stack.settings)
         self.stack.start()
         self.sandbox.follow(SCRIPT)
         secret = write(self.engine, self._set_up_requester)

@@ -1,0 +1,99 @@
+"""Settings: every fault is named at once, by its variable, and no secret is ever shown."""
+
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from worker.settings import RUNNING, SettingsError, load
+
+CREDENTIALS = {
+    "TRUNKLINE_AVANSER_USERNAME": "user",
+    "TRUNKLINE_AVANSER_PASSWORD": "canary-password",
+    "TRUNKLINE_AVANSER_ACCOUNT_ID": "7xxx",
+}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUNKLINE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def faults_with(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load()
+    return raised.value.faults
+
+
+def test_all_faults_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "TRUNKLINE_DATABASE_URL": "mysql://nowhere",
+        "TRUNKLINE_BROKER_URL": "kafka://nowhere",
+        "TRUNKLINE_PUBLIC_URL": "not a url",
+        "TRUNKLINE_SECRET_KEY": "short",
+        "TRUNKLINE_MAX_ATTEMPTS": "none",
+        "TRUNKLINE_DELIVERY_BACKOFF": "5,soon",
+        "TRUNKLINE_AVANSER_TIMEOUT": "-1",
+        "TRUNKLINE_TELMETRICS_RATE": "0",
+    }
+    named = {fault.partition(":")[0] for fault in faults_with(monkeypatch, **wrong)}
+    assert named == set(wrong)
+
+
+def test_half_of_an_upstreams_credentials_is_a_fault_that_names_the_other_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    (fault, other) = faults_with(monkeypatch, TRUNKLINE_AVANSER_USERNAME="user")
+    assert fault.startswith("TRUNKLINE_AVANSER_PASSWORD")
+    assert other.startswith("TRUNKLINE_AVANSER_ACCOUNT_ID")
+
+
+def test_postgresql_needs_a_secret_key_that_all_processes_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    (fault,) = faults_with(monkeypatch, TRUNKLINE_DATABASE_URL="postgresql+psycopg://db/trunkline")
+    assert fault.startswith("TRUNKLINE_SECRET_KEY")
+
+
+def test_a_home_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (fault,) = faults_with(monkeypatch, TRUNKLINE_HOME=str(tmp_path / "file" / "home"))
+    assert fault.startswith("TRUNKLINE_HOME")
+
+
+def test_no_fault_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert "canary" not in repr(settings)
+    assert settings.secret_keys[0].get_secret_value() not in repr(settings)
+    assert "canary" not in "\n".join(faults_with(monkeypatch, TRUNKLINE_SECRET_KEY="canary"))
+
+
+def test_the_embedded_default_needs_no_setting_and_keeps_its_key_to_its_owner(home: Path) -> None:
+    first, second = load(), load()
+    assert first.secret_keys[0].get_secret_value() == second.secret_keys[0].get_secret_value()
+    assert stat.S_IMODE((home / "secret.key").stat().st_mode) == 0o600
+    assert first.database_url == f"sqlite:///{home}/trunkline.db"
+
+
+def test_the_time_limits_ascend_whatever_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for timeout, settling in (("0.1", "0"), ("30", "60"), ("600", "0")):
+        monkeypatch.setenv("TRUNKLINE_AVANSER_TIMEOUT", timeout)
+        monkeypatch.setenv("TRUNKLINE_AVANSER_SETTLING", settling)
+        avanser = load().avanser
+        assert avanser.answer_within < avanser.call_limit <= avanser.lease
+        assert avanser.answer_within + timedelta(seconds=float(settling)) < avanser.lease
+
+
+def test_a_variable_beats_the_env_file_and_that_beats_what_a_running_up_left(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    (home / RUNNING).write_text("TRUNKLINE_PUBLIC_URL='http://up:1'\nTRUNKLINE_MAX_ATTEMPTS='3'\n")
+    assert load().public_url == "http://up:1"
+    Path(".env").write_text("TRUNKLINE_PUBLIC_URL=http://file:2\n")
+    assert (load().public_url, load().environment.max_attempts) == ("http://file:2", 3)
+    monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "http://variable:3")
+    assert load().public_url == "http://variable:3"
