@@ -104,6 +104,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def rfc3339(moment: datetime | None) -> str | None:
+    """`2026-11-21T21:35:00.123456Z`; None stays None."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
 def make_engine(url: str, *, pool_size: int = 5) -> Engine:
     """An engine for PostgreSQL (`postgresql+psycopg://`) or SQLite (`sqlite:///`).
 

@@ -11,8 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, words
-from models.request import rfc3339
+from models.base import Base, rfc3339, words
 from models.state import State
 
 

@@ -10,8 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base, changed, insert_for
-from models.request import rfc3339
+from models.base import Base, changed, insert_for, rfc3339
 
 
 class Call(Base):

@@ -12,9 +12,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base, new_id, words
+from models.base import Base, new_id, rfc3339, words
 from models.endpoint import Endpoint, EventType
-from models.request import rfc3339
 
 
 class DeliveryState(StrEnum):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base, new_id
+from models.base import Base, new_id, rfc3339
 from models.requester import Requester, new_signing_secret
 
 
@@ -69,3 +70,17 @@ def rotate(session: Session, endpoint: Endpoint, expires_at: datetime) -> str:
 
 def find(session: Session, requester_id: UUID, name: str) -> Endpoint | None:
     return session.scalar(sa.select(Endpoint).where(Endpoint.requester_id == requester_id, Endpoint.name == name))
+
+
+def view(endpoint: Endpoint) -> dict[str, Any]:
+    """The endpoint as its owner sees it, without its secret, ready for JSON."""
+    return {
+        "id": str(endpoint.id),
+        "name": endpoint.name,
+        "url": endpoint.url,
+        "types": endpoint.types,
+        "created_at": rfc3339(endpoint.created_at),
+        "disabled_at": rfc3339(endpoint.disabled_at),
+        "disabled_reason": endpoint.disabled_reason,
+        "previous_secret_expires_at": rfc3339(endpoint.previous_expires_at),
+    }

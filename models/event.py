@@ -12,8 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base, new_id, words
-from models.request import rfc3339
+from models.base import Base, new_id, rfc3339, words
 
 
 class EventKind(StrEnum):

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, words
+from models.base import Base, rfc3339, words
 from models.state import State
 
 
@@ -141,8 +141,3 @@ def view(request: Request) -> dict[str, Any]:
         "updated_at": rfc3339(request.updated_at),
         "finished_at": rfc3339(request.finished_at),
     }
-
-
-def rfc3339(moment: datetime | None) -> str | None:
-    """`2026-11-21T21:35:00.123456Z`; None stays None."""
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

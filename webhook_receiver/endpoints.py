@@ -16,8 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.base import read, utc_now, write
-from models.endpoint import Endpoint, EventType, create, rotate
-from models.request import rfc3339
+from models.endpoint import Endpoint, EventType, create, rotate, view
 from models.requester import Caller, Requester, Scope
 from webhook_receiver import schemas
 from webhook_receiver.bodies import read_model
@@ -103,17 +102,3 @@ def rotate_secret(caller: Caller, endpoint_id: UUID) -> ResponseReturnValue:
 
     endpoint = write(here().engine, work)
     return flask.jsonify(view(endpoint) | {"secret": endpoint.secret})
-
-
-def view(endpoint: Endpoint) -> dict[str, Any]:
-    """The endpoint as its owner sees it, without its secret."""
-    return {
-        "id": str(endpoint.id),
-        "name": endpoint.name,
-        "url": endpoint.url,
-        "types": endpoint.types,
-        "created_at": rfc3339(endpoint.created_at),
-        "disabled_at": rfc3339(endpoint.disabled_at),
-        "disabled_reason": endpoint.disabled_reason,
-        "previous_secret_expires_at": rfc3339(endpoint.previous_expires_at),
-    }

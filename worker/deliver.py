@@ -19,12 +19,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import event
-from models.base import utc_now, write
+from models.base import rfc3339, utc_now, write
 from models.delivery import Delivery, DeliveryState
 from models.due import claim, settle
 from models.endpoint import Endpoint
 from models.event import Entry, EventKind
-from models.request import rfc3339
 from models.requester import Requester
 from worker.limits import Permits
 from worker.runtime import Runtime

@@ -76,4 +76,4 @@ def finish() -> None:
     """Before this process ends: wait, as long as an upstream may take to answer, for what it has under way."""
     here = _made.get(os.getpid())
     if here is not None:
-        here.lanes.drain(max(upstream.task_limit for upstream in here.settings.upstreams.values()))
+        here.lanes.drain(max(upstream.call_limit for upstream in here.settings.upstreams.values()))

@@ -6,7 +6,6 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +15,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.embedded import EmbeddedBroker
+from worker.upstream_settings import (
+    UPSTREAMS,
+    AvanserSettings,
+    BaseUrl,
+    PositiveSeconds,
+    Seconds,
+    UpstreamSettings,
+)
 
 DATABASE_SCHEMES = ("postgresql+psycopg", "sqlite")
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "redis+socket")
@@ -31,8 +38,15 @@ SHORTEST_SECRET = 32
 STANDARD_WEBHOOKS_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Seconds between tries of one result, over about three days (Standard Webhooks, "Deliverability and reliability")."""
 
-LEAST_SLACK = timedelta(seconds=2)
-"""Between an upstream's time-out and the end of our lease there is time to write the answer down."""
+RUNNING = "running.env"
+"""In the home folder while `trunkline up` runs there: what it set for its processes, so that a command in another
+terminal (`submit`, `endpoints create`) sees the same upstreams and addresses."""
+
+SHORTEST_SECRET = 32
+"""Characters: 32 of base64 or hex are at least 128 bits, the least that a callback token may rest on."""
+
+STANDARD_WEBHOOKS_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+"""Seconds between tries of one result, over about three days (Standard Webhooks, "Deliverability and reliability")."""
 
 
 class SettingsError(Exception):
@@ -52,15 +66,6 @@ def _one_of(*schemes: str) -> Callable[[str], str]:
     return check
 
 
-def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a URL such as https://host/path")
-    if parts.query or parts.fragment:
-        raise ValueError("must end before any ? or #")
-    return value.rstrip("/")
-
-
 def _keys_of(secret: SecretStr) -> list[str]:
     return [part.strip() for part in secret.get_secret_value().split(",") if part.strip()]
 
@@ -78,93 +83,6 @@ def _seconds_list(value: Any) -> Any:
 
 def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("trunkline"))
-
-
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-Seconds = Annotated[float, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
-
-
-class UpstreamSettings(BaseSettings):
-    """Limits of one upstream, over all workers. Durations are in seconds in the environment."""
-
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
-
-    max_in_flight: int = Field(default=50, ge=1)
-    rate: float = Field(default=50, gt=0)  # orders a second
-    timeout: PositiveSeconds = 30
-    settling: Seconds = 60
-    callback_deadline: PositiveSeconds = 1800  # AVANSER takes 7 minutes on average: not late before 30
-
-    @property
-    def answer_within(self) -> timedelta:
-        return timedelta(seconds=self.timeout)
-
-    @property
-    def settles_within(self) -> timedelta:
-        return timedelta(seconds=self.settling)
-
-    @property
-    def called_back_within(self) -> timedelta:
-        return timedelta(seconds=self.callback_deadline)
-
-    @property
-    def slack(self) -> timedelta:
-        return max(LEAST_SLACK, self.answer_within / 2)
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a claimed request is ours: time-out, settling time, and time to write the answer down."""
-        return self.answer_within + self.settles_within + self.slack
-
-    @property
-    def call_limit(self) -> timedelta:
-        """After this a call has ended, answered or not: a permit of a process that died is free again."""
-        return self.answer_within + self.slack
-
-    @property
-    def task_limit(self) -> timedelta:
-        """When Celery kills a child that hangs: shortly before the lease ends; most that take long are slow."""
-        return self.lease - self.slack / 2
-
-
-class AvanserSettings(UpstreamSettings):
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_AVANSER_")
-
-    url: BaseUrl = "https://tapi.avanser.com/v1"
-    username: str | None = None
-    password: SecretStr | None = None
-    account_id: str | None = None
-
-    def missing(self) -> list[str]:
-        return _unset(self, "username", "password", "account_id")
-
-
-class TelmetricsSettings(UpstreamSettings):
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_TELMETRICS_")
-
-    url: BaseUrl = "https://api.telmetrics.com/v3/api"
-    token: SecretStr | None = None
-    subscription_key: SecretStr | None = None
-
-    def missing(self) -> list[str]:
-        return _unset(self, "token")
-
-
-class MessageMediaSettings(UpstreamSettings):
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_MESSAGEMEDIA_")
-
-    url: BaseUrl = "https://api.messagemedia.com/v1/messaging/numbers/dedicated"
-    key: SecretStr | None = None
-    secret: SecretStr | None = None
-
-    def missing(self) -> list[str]:
-        return _unset(self, "key", "secret")
-
-
-def _unset(settings: BaseSettings, *names: str) -> list[str]:
-    prefix = settings.model_config.get("env_prefix", "")
-    return [f"{prefix}{name.upper()}" for name in names if getattr(settings, name) is None]
 
 
 class _Environment(BaseSettings):
@@ -222,16 +140,7 @@ class Settings:
 
     def missing_for(self, upstream: str) -> list[str]:
         """The variables that must be set before anything can be ordered there; empty when all are."""
-        settings = self.upstreams[upstream]
-        assert isinstance(settings, AvanserSettings | TelmetricsSettings | MessageMediaSettings)
-        return settings.missing()
-
-
-_UPSTREAMS: dict[str, type[UpstreamSettings]] = {
-    "avanser": AvanserSettings,
-    "telmetrics": TelmetricsSettings,
-    "messagemedia": MessageMediaSettings,
-}
+        return self.upstreams[upstream].missing()
 
 
 def load() -> Settings:
@@ -242,10 +151,10 @@ def load() -> Settings:
     faults: list[str] = []
     files = _files()
     environment = _read(_Environment, files, faults)
-    upstreams = {name: _read(kind, files, faults) for name, kind in _UPSTREAMS.items()}
+    upstreams = {name: _read(kind, files, faults) for name, kind in UPSTREAMS.items()}
     for name, upstream in upstreams.items():
-        if upstream is not None:
-            faults += _half_set(name, upstream)
+        if upstream is not None and upstream.is_half_set():
+            faults += [f"{variable}: not set, but other credentials of {name} are" for variable in upstream.missing()]
     if environment is None:
         raise SettingsError(faults)
     keys = _secret_keys(environment, faults)
@@ -286,14 +195,6 @@ def _read(kind: type[S], files: tuple[Path, ...], faults: list[str]) -> S | None
             path = "".join(str(part) for part in one["loc"][:1])
             faults.append(f"{prefix}{path.upper()}: {one['msg'].removeprefix('Value error, ')}")
         return None
-
-
-def _half_set(name: str, upstream: UpstreamSettings) -> list[str]:
-    """An upstream with none of its credentials is not used; one with some of them is a mistake."""
-    assert isinstance(upstream, AvanserSettings | TelmetricsSettings | MessageMediaSettings)
-    missing = upstream.missing()
-    credentials = {"username", "password", "account_id", "token", "key", "secret"} & upstream.model_fields_set
-    return [f"{variable}: not set, but other credentials of {name} are" for variable in missing if credentials]
 
 
 def _secret_keys(environment: _Environment, faults: list[str]) -> tuple[SecretStr, ...]:

@@ -20,8 +20,9 @@ from tests import avanser_page
 from tests.catcher import Catcher
 from tests.raw_server import Connection, RawServer
 from tests.sandbox import ACCOUNT, PASSWORD, TOKEN, USERNAME, SandboxServer, eventually
-from worker.settings import AvanserSettings, SettingsError, load
+from worker.settings import SettingsError, load
 from worker.signing import Tokens, Uris
+from worker.upstream_settings import AvanserSettings
 from worker.upstreams import DIALECTS, make_client
 from worker.upstreams.avanser import AvanserClient
 from worker.upstreams.base import (

@@ -15,10 +15,10 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from models import counter
-from models.base import new_id, read, write
+from models.base import new_id, read, rfc3339, write
 from models.delivery import Delivery
 from models.endpoint import Endpoint, EventType
-from models.request import Request, rfc3339
+from models.request import Request
 from models.state import FINAL, MOVES, OPEN, State, is_legal
 from models.transition import Landing, Move, transition
 from tests.factory import NOW, fetch, make_batch, make_endpoint, make_requester, make_requests

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,9 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.base import read, utc_now, write
-from models.endpoint import Endpoint, EventType, rotate
+from models.endpoint import Endpoint, EventType, rotate, view
 from models.endpoint import create as create_endpoint
-from models.request import rfc3339
 from models.requester import DEFAULT_REQUESTER, Requester, find_or_make, new_signing_secret
 from worker.cli.actor import actor
 from worker.cli.database import database
@@ -86,24 +84,11 @@ def list_(requester: str | None) -> None:
         statement = statement.where(Requester.name == requester)
     with database(settings()) as engine:
         rows = read(engine, lambda session: session.execute(statement.order_by(Endpoint.id)).all())
-    shown = [_view(endpoint) | {"requester": owner} for endpoint, owner in rows]
+    shown = [view(endpoint) | {"requester": owner} for endpoint, owner in rows]
     if wants_json():
         say_json({"data": shown})
         return
     say_table(COLUMNS, [[" ".join(one["types"]) if c == "types" else one[c] for c in COLUMNS] for one in shown])
-
-
-def _view(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "id": str(endpoint.id),
-        "name": endpoint.name,
-        "url": endpoint.url,
-        "types": endpoint.types,
-        "created_at": rfc3339(endpoint.created_at),
-        "disabled_at": rfc3339(endpoint.disabled_at),
-        "disabled_reason": endpoint.disabled_reason,
-        "previous_secret_expires_at": rfc3339(endpoint.previous_expires_at),
-    }
 
 
 @command("rotate", group=endpoints, answers=True)
@@ -147,7 +132,7 @@ def enable(*, endpoint: str, requester: str) -> None:
 
 def _tell(endpoint: Endpoint, what: str) -> None:
     if wants_json():
-        say_json(_view(endpoint))
+        say_json(view(endpoint))
     else:
         say(f"Endpoint {endpoint.name} ({endpoint.id}) {what}.")
 

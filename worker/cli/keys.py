@@ -8,8 +8,7 @@ import click
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models.base import read, utc_now, write
-from models.request import rfc3339
+from models.base import read, rfc3339, utc_now, write
 from models.requester import DEFAULT_REQUESTER, ApiKey, Requester, Scope, create_key, find_or_make, revoke_key
 from worker.cli.database import database
 from worker.cli.output import say, say_json, say_table, warn

@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 
 from models import counter
 from models import upstream as switches
-from models.base import read, utc_now, write
-from models.request import rfc3339
+from models.base import read, rfc3339, utc_now, write
 from models.state import OPEN, State
 from worker.cli.actor import actor
 from worker.cli.database import database

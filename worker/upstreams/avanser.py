@@ -25,7 +25,7 @@ from typing import Any
 
 from models.request import Kind
 from worker.fault import Fault
-from worker.settings import AvanserSettings
+from worker.upstream_settings import AvanserSettings
 from worker.upstreams import avanser_body, avanser_events, avanser_replies, avanser_spec
 from worker.upstreams.ask import Asker, Question, judge
 from worker.upstreams.avanser_replies import Envelope
