@@ -28,8 +28,8 @@ def set_up_logging(level: int = logging.INFO) -> None:
 def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUEUES) -> None:
     """Work on these queues until told to stop. Raises SchemaOutOfDate, WrongOrder.
 
-    Prefork: a child that dies takes one chunk with it, which others look up; Celery's time limit, which ends a
-    child that hangs, works with no other pool; and each child has an event loop to itself.
+    Prefork: a child that dies takes only its own chunks with it, which others look up; each child has an event loop
+    to itself; and Celery's time limit, which ends a child whose inbox or relay task hangs, works with no other pool.
     """
     _check_schema(settings)
     app = configure(settings)

@@ -12,7 +12,7 @@ from worker.cli.run import command, settings
 from worker.serving import run_relay, run_worker
 
 CHILDREN = 3
-"""Processes of one worker. Three keep two cores busy while one of them waits for an upstream."""
+"""Processes of one worker. Three keep two cores busy; waiting for upstreams is done in threads and holds up none."""
 
 
 @command("worker")
