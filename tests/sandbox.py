@@ -18,6 +18,8 @@ USERNAME, PASSWORD = "tapi_access", "o7ahoWPITFz4Jxf"
 # The sample token of AVANSER's page, as it stands there.
 TOKEN = "dGFwaV9hY2Nlc3M6bzdhaG9XUElURno0Snhm"
 ACCOUNT = "7xxx"
+TELMETRICS_TOKEN = "sandbox-organization-token"
+MESSAGEMEDIA_KEY, MESSAGEMEDIA_SECRET = "thisisakey", "thisisasecretformmbasicauthrestapi"
 
 _START = 15.0  # seconds
 _READY = "sandbox ready "
@@ -48,9 +50,14 @@ class SandboxServer:
     """The sandbox, from `with` to its end, on a free port (or `port`). `kill()` and `start()` try its memory."""
 
     def __init__(
-        self, *, ledger: Path | None = None, seed: int = 1, port: int = 0, script: dict[str, Any] | None = None
+        self,
+        *options: str,
+        ledger: Path | None = None,
+        seed: int = 1,
+        port: int = 0,
+        script: dict[str, Any] | None = None,
     ) -> None:
-        self._ledger, self._seed, self._port, self._script = ledger, seed, port, script
+        self._options, self._ledger, self._seed, self._port, self._script = options, ledger, seed, port, script
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -69,9 +76,18 @@ class SandboxServer:
     def avanser_url(self) -> str:
         return f"{self.url}/avanser/v1"
 
+    @property
+    def telmetrics_url(self) -> str:
+        return f"{self.url}/telmetrics/v3/api"
+
+    @property
+    def messagemedia_url(self) -> str:
+        return f"{self.url}/messagemedia/v1/messaging/numbers/dedicated"
+
     def start(self) -> None:
         """Starts the process and returns when it listens; a second start takes the port of the first."""
         command = [sys.executable, "-m", "worker.sandbox", "--port", str(self._port), "--seed", str(self._seed)]
+        command += self._options
         if self._ledger is not None:
             command += ["--ledger", str(self._ledger)]
         root = Path(__file__).resolve().parents[1]
@@ -114,6 +130,24 @@ class SandboxServer:
         """A plain client of the simulated AVANSER, with the right credentials."""
         with httpx.Client(base_url=self.avanser_url, auth=(USERNAME, PASSWORD), timeout=timeout) as client:
             yield client
+
+    @contextmanager
+    def telmetrics(self, timeout: float = 10) -> Iterator[httpx.Client]:
+        """A plain client of the simulated Telmetrics, with the right token."""
+        headers = {"x-organization-token": TELMETRICS_TOKEN}
+        with httpx.Client(base_url=self.telmetrics_url, headers=headers, timeout=timeout) as client:
+            yield client
+
+    @contextmanager
+    def messagemedia(self, timeout: float = 10) -> Iterator[httpx.Client]:
+        """A plain client of the simulated MessageMedia, with the right key."""
+        auth = (MESSAGEMEDIA_KEY, MESSAGEMEDIA_SECRET)
+        with httpx.Client(base_url=self.messagemedia_url, auth=auth, timeout=timeout) as client:
+            yield client
+
+    def portal(self, upstream: str, **addresses: str) -> None:
+        """Enters where `upstream` reports `calls` and `messages`, as a customer does in the vendor's portal."""
+        _read(self._client.put(f"/_sandbox/portal/{upstream}", json=addresses))
 
     def _end(self, how: Callable[["subprocess.Popen[str]"], None]) -> int:
         process = self._process

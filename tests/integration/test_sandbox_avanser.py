@@ -166,8 +166,7 @@ def test_a_message_to_a_mobile_number_is_forwarded(
 
 
 def test_no_message_is_forwarded_from_a_landline(sandbox: SandboxServer, avanser: httpx.Client) -> None:
-    body = order(SYDNEY, smsforward_uri="http://127.0.0.1:1/sms")
-    number = avanser.post("/requests", json=body).json()["response"]["service_number"]
+    number = avanser.post("/requests", json=order(SYDNEY)).json()["response"]["service_number"]
     answer = httpx.post(f"{sandbox.url}/_sandbox/messages", json={"number": number})
     assert answer.status_code == 409
     assert "not a mobile number" in answer.text

@@ -23,7 +23,7 @@ from models import migrations
 from worker import hints
 from worker.app import RELAY, configure
 from worker.embedded import EmbeddedBroker
-from worker.sandbox.avanser import ACCOUNT, PASSWORD, USERNAME
+from worker.sandbox import avanser, messagemedia, messagemedia_access, telmetrics
 from worker.settings import RUNNING, load
 from worker.supervisor import Program, StartFailed, Supervisor
 from worker.upstreams import DIALECTS
@@ -34,9 +34,12 @@ WORKER_GRACE = timedelta(seconds=8)
 """A worker's chunk has usually ended by then. One that waits for a slow upstream is killed; its rows are looked up."""
 
 SANDBOX_ACCOUNT = {
-    "TRUNKLINE_AVANSER_USERNAME": USERNAME,
-    "TRUNKLINE_AVANSER_PASSWORD": PASSWORD,
-    "TRUNKLINE_AVANSER_ACCOUNT_ID": ACCOUNT,
+    "TRUNKLINE_AVANSER_USERNAME": avanser.USERNAME,
+    "TRUNKLINE_AVANSER_PASSWORD": avanser.PASSWORD,
+    "TRUNKLINE_AVANSER_ACCOUNT_ID": avanser.ACCOUNT,
+    "TRUNKLINE_TELMETRICS_TOKEN": telmetrics.TOKEN,
+    "TRUNKLINE_MESSAGEMEDIA_KEY": messagemedia_access.KEY,
+    "TRUNKLINE_MESSAGEMEDIA_SECRET": messagemedia_access.SECRET,
 }
 
 
@@ -115,6 +118,8 @@ class Stack:
         if self.sandbox is not None:
             found |= SANDBOX_ACCOUNT
             found["TRUNKLINE_AVANSER_URL"] = f"{self.sandbox.url}/avanser/v1"
+            found["TRUNKLINE_TELMETRICS_URL"] = f"{self.sandbox.url}{telmetrics.BASE}"
+            found["TRUNKLINE_MESSAGEMEDIA_URL"] = f"{self.sandbox.url}{messagemedia.BASE}"
             found["TRUNKLINE_ALLOW_PRIVATE_DESTINATIONS"] = "true"
         return found
 

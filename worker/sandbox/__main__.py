@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from worker.sandbox.app import serve
-from worker.sandbox.avanser import ACCOUNT, PASSWORD, USERNAME, Login
+from worker.sandbox import avanser, messagemedia_access, telmetrics
+from worker.sandbox.app import Accounts, serve
 
 
 def main() -> None:
@@ -13,12 +13,20 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8090, help="0 picks a free one")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is left to chance")
     parser.add_argument("--ledger", type=Path, help="JSONL file that keeps the ledger over a restart")
-    parser.add_argument("--avanser-username", default=USERNAME)
-    parser.add_argument("--avanser-password", default=PASSWORD)
-    parser.add_argument("--avanser-account", default=ACCOUNT)
+    parser.add_argument("--avanser-username", default=avanser.USERNAME)
+    parser.add_argument("--avanser-password", default=avanser.PASSWORD)
+    parser.add_argument("--avanser-account", default=avanser.ACCOUNT)
+    parser.add_argument("--telmetrics-token", default=telmetrics.TOKEN)
+    parser.add_argument("--telmetrics-subscription-key", default="", help="empty: none is asked for")
+    parser.add_argument("--messagemedia-key", default=messagemedia_access.KEY)
+    parser.add_argument("--messagemedia-secret", default=messagemedia_access.SECRET)
     given = parser.parse_args()
-    login = Login(given.avanser_username, given.avanser_password, given.avanser_account)
-    serve(given.host, given.port, seed=given.seed, ledger_path=given.ledger, avanser=login)
+    accounts = Accounts(
+        avanser=avanser.Login(given.avanser_username, given.avanser_password, given.avanser_account),
+        telmetrics=telmetrics.Access(given.telmetrics_token, given.telmetrics_subscription_key),
+        messagemedia=messagemedia_access.Access(given.messagemedia_key, given.messagemedia_secret),
+    )
+    serve(given.host, given.port, seed=given.seed, ledger_path=given.ledger, accounts=accounts)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
@@ -12,13 +13,25 @@ from worker.sandbox.avanser import Avanser, Login
 from worker.sandbox.control import Control
 from worker.sandbox.faults import FaultBook
 from worker.sandbox.ledger import Ledger
+from worker.sandbox.messagemedia import MessageMedia
+from worker.sandbox.messagemedia_access import Access as MessageMediaAccess
 from worker.sandbox.outbound import Outbound
 from worker.sandbox.requester import Requesters
 from worker.sandbox.script import Script
+from worker.sandbox.telmetrics import Access, Telmetrics
 from worker.sandbox.world import Traffic, Vendor, World
 
 _BACKLOG = 1_024  # a client that opens hundreds of connections at once must not be refused
 _FAREWELL = 1.0  # seconds that calls in flight, such as held ones, get at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The customer's credentials at each vendor."""
+
+    avanser: Login = field(default_factory=Login)
+    telmetrics: Access = field(default_factory=Access)
+    messagemedia: MessageMediaAccess = field(default_factory=MessageMediaAccess)
 
 
 def create_app(
@@ -26,7 +39,7 @@ def create_app(
     seed: int = 1,
     ledger_path: Path | None = None,
     script: Script | None = None,
-    avanser: Login | None = None,
+    accounts: Accounts | None = None,
 ) -> web.Application:
     """The sandbox as an application; `seed` stands when no `script` is given.
 
@@ -35,7 +48,7 @@ def create_app(
     """
     first = script or Script(seed=seed)
     world = World(Ledger(ledger_path), Outbound(), first, FaultBook(first), Traffic())
-    vendors: dict[str, Vendor] = {vendor.name: vendor for vendor in (Avanser(world, avanser or Login()),)}
+    vendors = _vendors(world, accounts or Accounts())
     requesters = Requesters()
     app = web.Application()
     app.router.add_routes(Control(world, vendors, requesters.forget).routes())
@@ -46,6 +59,15 @@ def create_app(
     return app
 
 
+def _vendors(world: World, accounts: Accounts) -> dict[str, Vendor]:
+    all_of_them: tuple[Vendor, ...] = (
+        Avanser(world, accounts.avanser),
+        Telmetrics(world, accounts.telmetrics),
+        MessageMedia(world, accounts.messagemedia),
+    )
+    return {vendor.name: vendor for vendor in all_of_them}
+
+
 def serve(
     host: str = "127.0.0.1",
     port: int = 8090,
@@ -53,10 +75,10 @@ def serve(
     seed: int = 1,
     ledger_path: Path | None = None,
     script: Script | None = None,
-    avanser: Login | None = None,
+    accounts: Accounts | None = None,
 ) -> None:
     """Runs until SIGTERM or SIGINT; prints `sandbox ready http://H:N` when it listens. Port 0 picks a free one."""
-    asyncio.run(_serve(create_app(seed=seed, ledger_path=ledger_path, script=script, avanser=avanser), host, port))
+    asyncio.run(_serve(create_app(seed=seed, ledger_path=ledger_path, script=script, accounts=accounts), host, port))
 
 
 def _running(world: World, vendors: dict[str, Vendor]) -> Callable[[web.Application], AsyncIterator[None]]:

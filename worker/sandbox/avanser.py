@@ -1,6 +1,7 @@
 """AVANSER's Telco API as its page shows it, contradictions included.
 
-Inferred, for the page does not say (one edit here and in `avanser_events` when the truth is learnt):
+Inferred, for the page does not say or says it in prose alone (edited in `avanser_bodies`, `avanser_lists` and
+`avanser_events` when the truth is learnt):
 
 | what | as simulated |
 | --- | --- |
@@ -8,34 +9,39 @@ Inferred, for the page does not say (one edit here and in `avanser_events` when 
 | codes | 400 body or query, 401 credentials, 404 no stock, service or path, 409 number taken meanwhile |
 | no match in stock | an empty map |
 | stock filters | besides country and szu: `type`, `region` or `location`, `number`, `prefix`, `pool`, `latitude` with |
-|  | `longitude`, `limit` (50; at most 1,000) |
-| search types | `location`, `coordinates` (`latitude`, `longitude`), `prefix`, `type`; any of them narrowed by `type` |
+|  | `longitude`, `limit` (500; at most 1,000) |
+| search types | `location`, `coordinates` (`latitude`, `longitude`), `prefix`, `type`, each may have `type`; |
+|  | `szu`, which the page calls "Australia only", is refused with 400 elsewhere |
 | a number just taken | `search_type` `number` with a number that we stock and somebody holds: 409, not its neighbour |
+| service types | `voicemail` and `prompt` need nothing more; a `transfer` needs its `answer_point`, or 400 |
+| missed calls | `service.missed_call` = `{emails: [...], sms: [...]}`, of mail addresses and phone numbers, or 400 |
+| greetings | `service.call_greeting`, `.call_whisper`, `.voicemail_greeting`, each a text |
+| SMSForward-URI | `smsforward_uri` beside `call_uri`; the page's "mobile only" is a 400 for any other number |
+| unknown fields | kept and shown: the product may know more than its page |
 | requests | `GET /requests`, a map keyed by request_id; custom fields of an update are empty, as in its callback |
 | services | `GET /services`, a map keyed by number, filters as for requests; shown from the acknowledgement on |
 | release | `DELETE /services/{number}?callback_uri=…`, acknowledged and called back as an update; then 404 |
 | failure | a callback with status `failed` and a message; the number is not held |
 """
 
-import asyncio
 import json
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from worker.sandbox.avanser_account import NAME, Account, new_id
-from worker.sandbox.avanser_bodies import Change, Order, complaint, prefix_digits
-from worker.sandbox.avanser_events import AEST, Service
+from worker.sandbox.avanser_account import NAME, Account, NotPossible, new_id
+from worker.sandbox.avanser_bodies import Change, Order, complaint
+from worker.sandbox.avanser_events import AEST
+from worker.sandbox.avanser_lists import filters, look_up_subject, request_row, service_row, stock_wish
 from worker.sandbox.faults import Strikes, Subject
 from worker.sandbox.ledger import Entry, Record
 from worker.sandbox.script import Fault, Operation
-from worker.sandbox.stock import OutOfStock, Taken, Wish, digits
+from worker.sandbox.stock import OutOfStock, Taken, digits
 from worker.sandbox.wire import perform
 from worker.sandbox.world import World
 
@@ -43,8 +49,6 @@ from worker.sandbox.world import World
 USERNAME, PASSWORD = "tapi_access", "o7ahoWPITFz4Jxf"
 ACCOUNT = "7xxx"
 OTHER_ACCOUNT = "8xxx"  # one that the same user reaches and that is not ours
-
-_PAGE, _LARGEST_PAGE = 50, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +141,7 @@ class Avanser:
             call = Call(request, self._login.account, world.script.refusals_as_200, new_id(), time.monotonic())
             if request.headers.get("Authorization") != self._authorization:
                 return call.refuse(401, "Unauthorized", as_200=False)
-            with world.traffic.count(f"{NAME} {request.method}"):
-                latency = world.faults.latency(world.traffic.total)
-                if latency:
-                    await asyncio.sleep(latency)
-                try:
-                    return await handler(call)
-                except ConnectionResetError:  # the client died with its question half said: nothing was done
-                    return web.Response(status=499)
+            return await world.attend(NAME, request, lambda _: handler(call))
 
         return run
 
@@ -176,6 +173,8 @@ class Avanser:
                 return call.refuse(404, "No number available for the given criteria")
             except Taken:
                 return call.refuse(409, f"Number {number} is no longer available")
+            except NotPossible as reason:
+                return call.refuse(400, f"Invalid request: {reason}")
 
         return await self._perform(call, subject, work)
 
@@ -189,7 +188,10 @@ class Avanser:
         async def work(strikes: Strikes) -> web.Response:
             if number not in self._account.services:
                 return call.refuse(404, f"Service {number} not found")
-            return call.acknowledge(await self._account.update(number, change, call.id, call.account, strikes))
+            try:
+                return call.acknowledge(await self._account.update(number, change, call.id, call.account, strikes))
+            except NotPossible as reason:
+                return call.refuse(400, f"Invalid request: {reason}")
 
         return await self._perform(call, self._of_service(Operation.UPDATE, number), work)
 
@@ -213,7 +215,7 @@ class Avanser:
 
     async def _search(self, call: Call) -> web.StreamResponse:
         try:
-            wish, limit = _wish(call.request)
+            wish, limit = stock_wish(call.request)
         except (KeyError, ValueError):
             return call.refuse(400, "Invalid request: limit, number, prefix, latitude and longitude are numbers")
 
@@ -225,85 +227,22 @@ class Avanser:
     async def _list_requests(self, call: Call) -> web.StreamResponse:
         async def work(_: Strikes) -> web.Response:
             now = time.time()
-            found = self._world.ledger.find(NAME, {**_filters(call, "status"), "account": call.account})
-            return call.answer({entry.request_id: _request_row(entry) for entry in found if entry.shown_at <= now})
+            found = self._world.ledger.find(NAME, {**filters(call.request, "status"), "account": call.account})
+            return call.answer({entry.request_id: request_row(entry) for entry in found if entry.shown_at <= now})
 
-        return await self._perform(call, _look_up(call), work)
+        return await self._perform(call, look_up_subject(call.request), work)
 
     async def _list_services(self, call: Call) -> web.StreamResponse:
         async def work(_: Strikes) -> web.Response:
-            now, wanted = time.time(), {**_filters(call), "account": call.account}
+            now, wanted = time.time(), {**filters(call.request), "account": call.account}
             rows = {
-                number: _service_row(service)
+                number: service_row(service)
                 for number, service in self._account.services.items()
                 if service.shown_at <= now and all(getattr(service, name) == value for name, value in wanted.items())
             }
             return call.answer(rows)
 
-        return await self._perform(call, _look_up(call), work)
+        return await self._perform(call, look_up_subject(call.request), work)
 
     async def _unknown_path(self, call: Call) -> web.StreamResponse:
         return call.refuse(404, "Not found")
-
-
-def _wish(request: web.Request) -> tuple[Wish, int]:
-    """A stock search's filters and page size. Raises KeyError or ValueError for what cannot be read."""
-    query = request.query
-    country = query.get("country", "").upper()
-    number, prefix = query.get("number", ""), query.get("prefix", "")
-    wish = Wish(
-        country=country,
-        type=query.get("type", ""),
-        szu=query.get("szu", ""),
-        region=query.get("region", "") or query.get("location", ""),
-        pool=query.get("pool", ""),
-        number=_numeric(digits(number, country or "AU")) if number else "",
-        prefix=_numeric(prefix_digits(prefix, country or "AU")) if prefix else "",
-        near=(float(query["latitude"]), float(query["longitude"])) if "latitude" in query else None,
-    )
-    return wish, min(_LARGEST_PAGE, max(1, int(query.get("limit", _PAGE))))
-
-
-def _numeric(text: str) -> str:
-    return str(int(text))
-
-
-def _filters(call: Call, *more: str) -> dict[str, str]:
-    """The look-up's filters that are given, by the names of our own fields."""
-    names = {"custom_id": "custom_id", "custom_group": "custom_group", "service_number": "number"}
-    names |= {name: name for name in more}
-    return {ours: call.request.query[theirs] for theirs, ours in names.items() if call.request.query.get(theirs)}
-
-
-def _look_up(call: Call) -> Subject:
-    query = call.request.query
-    return Subject(
-        NAME,
-        Operation.LOOK_UP,
-        query.get("custom_id", ""),
-        query.get("custom_group", ""),
-        query.get("service_number", ""),
-    )
-
-
-def _request_row(entry: Entry) -> dict[str, str]:
-    return {
-        "custom_id": entry.custom_id,
-        "custom_group": entry.custom_group,
-        "service_number": entry.number,
-        "answer_point": entry.answer_point,
-        "status": entry.status,
-        "message": entry.message,
-        "callback_uri": entry.callback_uri,
-    }
-
-
-def _service_row(service: Service) -> dict[str, Any]:
-    return {
-        "name": service.name,
-        "custom_id": service.custom_id,
-        "custom_group": service.custom_group,
-        "service": service.service,
-        "call_uri": service.call_uri,
-        "callback_uri": service.callback_uri,
-    }

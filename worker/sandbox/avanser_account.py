@@ -8,18 +8,23 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
-from worker.sandbox.avanser_bodies import Change, Order
+from worker.sandbox.avanser_blocks import StockScript
+from worker.sandbox.avanser_bodies import NO_ANSWER_POINT, Change, Order
 from worker.sandbox.avanser_events import COMPLETED, Calls, Service, completion
 from worker.sandbox.faults import CallbackPlan, Strikes
 from worker.sandbox.ledger import Entry, Record
 from worker.sandbox.script import Fault, Operation, Script
-from worker.sandbox.stock import Stock, StockScript
+from worker.sandbox.stock import Stock
 from worker.sandbox.world import NotThere, World
 
 NAME = "avanser"
 _SUBMITTED = "Request submitted"
 
 Body = Order | Change | None  # None: a release
+
+
+class NotPossible(Exception):
+    """What is asked for does not go with the number or with how it is configured; the argument says why."""
 
 
 class Account:
@@ -45,8 +50,11 @@ class Account:
             self.stock.mark_taken(entry.number)
 
     async def provision(self, order: Order, request_id: str, account_id: str, strikes: Strikes) -> Entry:
-        """Takes a number and files the order. Raises OutOfStock or Taken."""
-        number = self.stock.take(order.service_number.wish())
+        """Takes a number and files the order. Raises OutOfStock, Taken, and NotPossible."""
+        wish = order.service_number.wish()
+        if order.smsforward_uri:
+            _must_be_mobile(self.stock.choose(wish)[1])
+        number = self.stock.take(wish)
         entry = self._entry(Operation.PROVISION, number, request_id, account_id, order.callback_uri, strikes)
         entry.custom_id, entry.custom_group, entry.name = order.custom_id, order.custom_group, order.name
         entry.answer_point = order.service.answer_point
@@ -56,11 +64,14 @@ class Account:
     async def update(self, number: str, change: Change, request_id: str, account_id: str, strikes: Strikes) -> Entry:
         """Files a change of a service; it is made when the order completes.
 
-        Its custom_id and custom_group stay empty: so they are in the callback that AVANSER's page shows.
+        Its custom_id and custom_group stay empty: so they are in the callback that AVANSER's page shows. Raises
+        NotPossible.
         """
+        service = self.services[number]
+        _must_suit(service, change)
         entry = self._entry(Operation.UPDATE, number, request_id, account_id, change.callback_uri, strikes)
         entry.answer_point = change.service.answer_point or ""
-        entry.name = self.services[number].name
+        entry.name = service.name
         return await self._submit(entry, change, strikes)
 
     async def release(
@@ -91,7 +102,7 @@ class Account:
 
     async def message(self, number: str, details: dict[str, Any]) -> Record:
         service = self._service(number)
-        if self.stock.class_of(service.number) != "MOBILE":
+        if service.type != "MOBILE":
             raise NotThere(f"{number} is not a mobile number: only those forward messages")
         if not service.smsforward_uri:
             raise NotThere(f"{number} has no smsforward_uri")
@@ -138,7 +149,7 @@ class Account:
     async def _submit(self, entry: Entry, body: Body, strikes: Strikes) -> Entry:
         """Files the order and lets it run; a callback that comes early is through before this returns."""
         plan = self._world.faults.plan_callback(strikes, entry.custom_id or str(entry.seq))
-        written = body.model_dump(exclude_defaults=True) if body is not None else {}
+        written = body.model_dump(exclude_unset=True) if body is not None else {}
         self._world.ledger.file(entry, {"body": written, "plan": asdict(plan)})
         if plan.early:
             await self._finish(entry, body, plan)
@@ -164,6 +175,7 @@ class Account:
     def _install(self, entry: Entry, order: Order) -> None:
         self.services[entry.number] = Service(
             number=entry.number,
+            type=self.stock.class_of(entry.number),
             name=order.name,
             custom_id=order.custom_id,
             custom_group=order.custom_group,
@@ -181,6 +193,19 @@ class Account:
             self.services.pop(entry.number, None)
         elif isinstance(body, Change) and entry.status == "completed" and entry.number in self.services:
             _change(self.services[entry.number], body)
+
+
+def _must_suit(service: Service, change: Change) -> None:
+    """Raises NotPossible."""
+    if change.smsforward_uri:
+        _must_be_mobile(service.type)
+    if change.service.type == "transfer" and not (change.service.answer_point or service.service.get("answer_point")):
+        raise NotPossible(NO_ANSWER_POINT)
+
+
+def _must_be_mobile(number_class: str) -> None:
+    if number_class != "MOBILE":
+        raise NotPossible(f"smsforward_uri works with MOBILE numbers only, not with {number_class}")
 
 
 def _change(service: Service, change: Change) -> None:

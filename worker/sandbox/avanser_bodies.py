@@ -1,17 +1,22 @@
-"""The bodies that AVANSER takes, read once into typed objects."""
+"""The bodies that AVANSER takes, read once into typed objects; the table in `avanser` says what is inferred of them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from worker.sandbox.stock import CALLING_CODES, NumberClass, Wish, digits
+from worker.sandbox.avanser_blocks import CALLING_CODES, NumberClass
+from worker.sandbox.stock import Wish, digits
+
+NO_ANSWER_POINT = "a transfer needs answer_point"
 
 _PHONE = r"^\+?[\d -]{3,20}$"
 _URI = r"^https?://[^\s/]+"
 
+_Phone = Annotated[str, Field(pattern=_PHONE)]
+_Address = Annotated[str, Field(pattern=r"^[^\s@]+@[^\s@]+$")]
+
 
 class _Body(BaseModel):
-    # Unknown fields pass: what the real AVANSER does with them is not documented.
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
 
 
@@ -34,6 +39,8 @@ class ServiceNumber(_Body):
         for name in needed:
             if getattr(self, name) in ("", None):
                 raise ValueError(f"search_type {self.search_type} needs {name}")
+        if self.search_type == "szu" and self.country.upper() != "AU":
+            raise ValueError("search_type szu is for Australia only")
         return self
 
     def wish(self) -> Wish:
@@ -52,16 +59,28 @@ class ServiceNumber(_Body):
         return Wish(country, self.type)
 
 
-class Service(_Body):
+class MissedCall(_Body):
+    emails: list[_Address] = []
+    sms: list[_Phone] = []
+
+
+class _Options(_Body):
+    answer_point_name: str = ""
+    record_call: StrictBool = False
+    missed_call: MissedCall = MissedCall()
+    call_greeting: str = ""
+    call_whisper: str = ""
+    voicemail_greeting: str = ""
+
+
+class Service(_Options):
     type: Literal["transfer", "voicemail", "prompt"] = "transfer"
     answer_point: str = Field(default="", pattern=r"^$|" + _PHONE)
-    answer_point_name: str = ""
-    record_call: bool = False
 
     @model_validator(mode="after")
     def _transfers_somewhere(self) -> "Service":
         if self.type == "transfer" and not self.answer_point:
-            raise ValueError("a transfer needs answer_point")
+            raise ValueError(NO_ANSWER_POINT)
         return self
 
 
@@ -78,7 +97,7 @@ class Order(_Body):
     smsforward_uri: str = Field(default="", pattern=r"^$|" + _URI)
 
 
-class ServiceChange(_Body):
+class ServiceChange(_Options):
     type: Literal["transfer", "voicemail", "prompt"] | None = None
     answer_point: str | None = Field(default=None, pattern=_PHONE)
 

@@ -7,9 +7,9 @@ from itertools import count
 from secrets import token_hex
 from typing import Any
 
+from worker.sandbox.avanser_blocks import CALLING_CODES
 from worker.sandbox.faults import CallbackPlan
 from worker.sandbox.ledger import Entry
-from worker.sandbox.stock import CALLING_CODES
 
 AEST = timezone(timedelta(hours=10))  # the seed's +10:00, all year round
 
@@ -23,6 +23,7 @@ class Service:
     """A number in service, as it is configured."""
 
     number: str
+    type: str  # its class; empty when it is of no stock that we know
     name: str
     custom_id: str
     custom_group: str

@@ -2,16 +2,25 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from worker.sandbox.ledger import Record, is_field
+from worker.sandbox.ledger import Portal, Record, is_field
 from worker.sandbox.script import Script
 from worker.sandbox.world import NotThere, Vendor, World
 
 _PAGE, _LARGEST_PAGE = 1_000, 10_000
+_URI = r"^$|^https?://[^\s/]+"
+
+
+class _Addresses(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    calls: str = Field(default="", pattern=_URI)
+    messages: str = Field(default="", pattern=_URI)
 
 
 class Control:
@@ -26,6 +35,8 @@ class Control:
             web.get("/_sandbox", self._show_script),
             web.put("/_sandbox", self._replace_script),
             web.post("/_sandbox/reset", self._reset),
+            web.put("/_sandbox/portal/{upstream}", self._set_up_portal),
+            web.get("/_sandbox/portal/{upstream}", self._show_portal),
             web.post("/_sandbox/calls", self._call),
             web.post("/_sandbox/messages", self._message),
             web.get("/_sandbox/ledger", self._ledger),
@@ -61,6 +72,23 @@ class Control:
             vendor.reset(script)
         self._forget_results()
         return await self._show_script(request)
+
+    async def _set_up_portal(self, request: web.Request) -> web.Response:
+        """Enters where a vendor reports to, whole: what is left out is reported nowhere."""
+        try:
+            addresses = _Addresses.model_validate_json(await request.read())
+        except ValidationError as error:
+            return bad_body(error)
+        upstream = request.match_info["upstream"]
+        if upstream in self._vendors:
+            self._world.ledger.enter_portal(upstream, Portal(addresses.calls, addresses.messages))
+        return await self._show_portal(request)
+
+    async def _show_portal(self, request: web.Request) -> web.Response:
+        upstream = request.match_info["upstream"]
+        if upstream not in self._vendors:
+            return _json({"errors": [{"pointer": "", "detail": f"no upstream {upstream}"}]}, status=404)
+        return _json(asdict(self._world.ledger.portals[upstream]))
 
     async def _call(self, request: web.Request) -> web.Response:
         return await self._make(request, "call")

@@ -55,7 +55,7 @@ class FaultBook:
     def strike(self, subject: Subject) -> Strikes:
         if not self._script.faults:
             return Strikes()
-        order = f"{subject.upstream} {subject.operation} {subject.custom_id or subject.number}"
+        order = f"{subject.upstream} {subject.operation} {subject.custom_id or subject.number or subject.name}"
         self._seen[order] += 1
         answer: Rule | None = None
         marks: dict[Fault, Rule] = {}

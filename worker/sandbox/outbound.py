@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -53,13 +53,31 @@ class Outbound:
                 await asyncio.sleep(min(wait, policy.backoff_cap))
                 wait *= 2
             status = await self.send(method, entry.callback_uri, fields, within=policy.timeout)
-            acknowledged = status is not None and 200 <= status < 300
+            acknowledged = _is_taken(status)
             ledger.callback_sent(entry, acknowledged=acknowledged)
             if acknowledged:
                 return
 
+    async def insist(self, uri: str, body: Callable[[int], Mapping[str, Any]], policy: CallbackScript) -> int | None:
+        """POSTs a webhook and returns the status of the first attempt; goes on in the background until it gets a 2xx.
+
+        `body` is asked for each attempt, counted from 1: vendors say in it which one it is.
+        """
+        status = await self.send("POST", uri, body(1), within=policy.timeout)
+        if not _is_taken(status):
+            self.launch(self._go_on(uri, body, policy))
+        return status
+
+    async def _go_on(self, uri: str, body: Callable[[int], Mapping[str, Any]], policy: CallbackScript) -> None:
+        wait = policy.backoff
+        for attempt in range(2, policy.attempts + 1):
+            await asyncio.sleep(min(wait, policy.backoff_cap))
+            wait *= 2
+            if _is_taken(await self.send("POST", uri, body(attempt), within=policy.timeout)):
+                return
+
     async def send(
-        self, method: str, uri: str, fields: Mapping[str, str], *, raw_plus: bool = False, within: float = 10
+        self, method: str, uri: str, fields: Mapping[str, Any], *, raw_plus: bool = False, within: float = 10
     ) -> int | None:
         """The status that came back, or None when nothing did `within` seconds. A GET carries fields in its query."""
         if self._session is None:
@@ -83,7 +101,11 @@ class Outbound:
             return None
 
 
-def with_query(uri: str, fields: Mapping[str, str], *, raw_plus: bool) -> str:
+def _is_taken(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def with_query(uri: str, fields: Mapping[str, Any], *, raw_plus: bool) -> str:
     """`uri` with `fields` behind the query it has; `raw_plus` leaves a `+` as it is, which decodes to a space."""
     query = urlencode(fields, quote_via=quote, safe="+" if raw_plus else "")
     return f"{uri}{'&' if '?' in uri else '?'}{query}"

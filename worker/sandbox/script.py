@@ -8,6 +8,8 @@ run where it has none), so a run repeats whatever order its calls arrive in.
      "latency_ms": {"min": 20, "max": 80},
      "callback": {"delay": 0.3, "jitter": 0.1, "attempts": 8, "method": "POST"},
      "avanser": {"stock": "default", "strict_private": ["AU/MOBILE"]},
+     "telmetrics": {"stock": "default", "rename": "always"},
+     "messagemedia": {"stock": "default", "limit": 100, "spelling": "digits"},
      "faults": [
        {"fault": "timeout_after_effect", "share": 0.05, "seconds": 20},
        {"fault": "rate_limited", "times": 10, "retry_after": 2},
@@ -25,7 +27,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from worker.sandbox.stock import StockScript
+from worker.sandbox.avanser_blocks import StockScript
+from worker.sandbox.messagemedia_stock import MessageMediaScript
+from worker.sandbox.telmetrics_stock import TelmetricsScript
 
 
 class Fault(StrEnum):
@@ -46,7 +50,7 @@ class Fault(StrEnum):
     SLOW_BODY = "slow_body"  # the order stands, the body trickles for `seconds`
     # Marks: as many as strike.
     WRONG_ACCOUNT = "wrong_account"  # done, and answered, on an account that is not ours
-    LIST_LAGS = "list_lags"  # requests and services show the order only after `seconds`
+    LIST_LAGS = "list_lags"  # lists show the order only after `seconds`
     CALLBACK_EARLY = "callback_early"  # before the acknowledgement
     CALLBACK_LATE = "callback_late"  # `seconds` after the order completed
     CALLBACK_TWICE = "callback_twice"
@@ -64,7 +68,7 @@ class Operation(StrEnum):
     UPDATE = "update"
     RELEASE = "release"
     SEARCH = "search"  # of stock
-    LOOK_UP = "look_up"  # lists of requests and services
+    LOOK_UP = "look_up"  # lists, and reads of one thing
 
 
 ORDERS = (Operation.PROVISION, Operation.UPDATE, Operation.RELEASE)
@@ -139,4 +143,6 @@ class Script(_Strict):
     callback: CallbackScript = CallbackScript()
     refusals_as_200: bool = False  # answer refusals by HTTP 200 and `response.code`
     avanser: StockScript = StockScript()
+    telmetrics: TelmetricsScript = TelmetricsScript()
+    messagemedia: MessageMediaScript = MessageMediaScript()
     faults: tuple[Rule, ...] = ()

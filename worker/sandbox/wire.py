@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Protocol
@@ -12,8 +12,9 @@ from aiohttp import web
 
 from worker.sandbox.script import Fault, Rule
 
-# Fault: HTTP status and message of the refusal, in the vendor's envelope.
-_REFUSALS = {
+Refusals = Mapping[Fault, tuple[int, str]]  # HTTP status and message, in the vendor's envelope
+
+_REFUSALS: Refusals = {
     Fault.REFUSED: (422, "Request refused"),
     Fault.RATE_LIMITED: (429, "Too many requests"),
     Fault.WRONG_CREDENTIALS: (401, "Unauthorized"),
@@ -24,7 +25,7 @@ _SLOW_PIECES = 10
 
 
 class Refuse(Protocol):
-    """Builds a refusal in the vendor's envelope; `as_200` None leaves it to the script."""
+    """Builds a refusal in the vendor's envelope; `as_200` None leaves it to the script. AVANSER alone refuses so."""
 
     def __call__(self, status: int, message: str, *, as_200: bool | None = None) -> web.Response: ...
 
@@ -32,12 +33,17 @@ class Refuse(Protocol):
 Act = Callable[[], Awaitable[web.Response]]
 
 
-async def perform(request: web.Request, rule: Rule | None, act: Act, refuse: Refuse) -> web.StreamResponse:
-    """Answers `request`: by `act`, which does the work, or by what `rule` puts before, after or instead of it."""
+async def perform(
+    request: web.Request, rule: Rule | None, act: Act, refuse: Refuse, refusals: Refusals = _REFUSALS
+) -> web.StreamResponse:
+    """Answers `request`: by `act`, which does the work, or by what `rule` puts before, after or instead of it.
+
+    `refusals` are those that the vendor words otherwise.
+    """
     if rule is None:
         return await act()
     if rule.fault in _REFUSALS:
-        return _refusal(rule, refuse)
+        return _refusal(rule, refuse, refusals.get(rule.fault, _REFUSALS[rule.fault]))
     match rule.fault:
         case Fault.ERROR_BEFORE_EFFECT:
             return _proxy_error(rule.status or 503)
@@ -69,8 +75,8 @@ async def _spoil(request: web.Request, rule: Rule, answer: web.Response) -> web.
     return answer
 
 
-def _refusal(rule: Rule, refuse: Refuse) -> web.Response:
-    status, message = _REFUSALS[rule.fault]
+def _refusal(rule: Rule, refuse: Refuse, usual: tuple[int, str]) -> web.Response:
+    status, message = usual
     rate_limited = rule.fault is Fault.RATE_LIMITED
     as_200 = False if rate_limited else rule.as_200  # Retry-After belongs to a 429
     answer = refuse(rule.status or status, rule.message or message, as_200=as_200)
@@ -98,6 +104,9 @@ def _reset(request: web.Request) -> web.Response:
 
 async def _trickle(request: web.Request, answer: web.Response, seconds: float) -> web.StreamResponse:
     body = _bytes(answer)
+    if not body:
+        await asyncio.sleep(seconds)
+        return answer
     slow = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
     slow.content_length = len(body)
     await slow.prepare(request)

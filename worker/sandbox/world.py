@@ -1,17 +1,23 @@
 """What all simulated vendors share, and what each of them is to the rest of the sandbox."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from worker.sandbox.faults import FaultBook
+from worker.sandbox.faults import FaultBook, Strikes, Subject
 from worker.sandbox.ledger import Entry, Ledger, Record
 from worker.sandbox.outbound import Outbound
-from worker.sandbox.script import Script
+from worker.sandbox.script import Fault, Script
+from worker.sandbox.wire import Refusals, Refuse, perform
+
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Work = Callable[[Strikes], web.Response]
+Instead = Mapping[Fault, Callable[[], web.Response]]
 
 
 class NotThere(Exception):
@@ -62,6 +68,39 @@ class World:
 
     def follow(self, script: Script) -> None:
         self.script, self.faults = script, FaultBook(script)
+
+    async def attend(self, upstream: str, request: web.Request, handle: Handle) -> web.StreamResponse:
+        """Takes one call of a client: counts it, and lets it take as long as the script says."""
+        with self.traffic.count(f"{upstream} {request.method}"):
+            latency = self.faults.latency(self.traffic.total)
+            if latency:
+                await asyncio.sleep(latency)
+            try:
+                return await handle(request)
+            except ConnectionResetError:  # the client died with its question half said: nothing was done
+                return web.Response(status=499)
+
+    async def perform(
+        self,
+        request: web.Request,
+        subject: Subject,
+        work: Work,
+        refuse: Refuse,
+        refusals: Refusals,
+        instead: Instead | None = None,
+    ) -> web.StreamResponse:
+        """Does the work of one call that is done at once, and whatever the script has go wrong with it.
+
+        `instead` is what the vendor does itself where such a fault strikes.
+        """
+        strikes, run = self.faults.strike(subject), self.run
+        if instead and strikes.answer and strikes.answer.fault in instead:
+            return instead[strikes.answer.fault]()
+
+        async def act() -> web.Response:
+            return work(strikes) if run == self.run else refuse(503, "The sandbox was reset")
+
+        return await perform(request, strikes.answer, act, refuse, refusals)
 
 
 class Vendor(Protocol):
