@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool, StrictFloat, StrictInt, 
 
 from models.request import Kind
 from worker.fault import Fault
-from worker.upstreams.base import Answer, Dialect, FinishedCall, Incoming, Unreadable
+from worker.upstreams.base import Dialect
 
 
 class _Inner(BaseModel):
@@ -31,6 +31,7 @@ class TinyDialect(Dialect):
     """Called `avanser`, so that settings for it exist. Counts how often it is asked."""
 
     name = "avanser"
+    home = "AU"
 
     def __init__(self) -> None:
         self.asked = 0
@@ -44,9 +45,3 @@ class TinyDialect(Dialect):
         except ValidationError as error:
             return [Fault("/spec" + "".join(f"/{step}" for step in one["loc"]), one["msg"]) for one in error.errors()]
         return []
-
-    def read_completion(self, incoming: Incoming) -> Answer:
-        raise Unreadable
-
-    def read_call(self, incoming: Incoming) -> FinishedCall:
-        raise Unreadable

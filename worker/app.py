@@ -14,8 +14,9 @@ from celery import Celery
 from kombu import Queue
 
 from worker.settings import Settings
+from worker.upstream_settings import UPSTREAMS
 
-UPSTREAM_QUEUES = {name: f"trunkline.{name}" for name in ("avanser", "telmetrics", "messagemedia")}
+UPSTREAM_QUEUES = {name: f"trunkline.{name}" for name in UPSTREAMS}
 """One for each upstream, so that no upstream waits for another's slowness."""
 
 INBOX = "trunkline.inbox"

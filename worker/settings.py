@@ -17,7 +17,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from worker.embedded import EmbeddedBroker
 from worker.upstream_settings import (
     UPSTREAMS,
-    AvanserSettings,
     BaseUrl,
     PositiveSeconds,
     Seconds,
@@ -27,16 +26,6 @@ from worker.upstream_settings import (
 DATABASE_SCHEMES = ("postgresql+psycopg", "sqlite")
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "redis+socket")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
-
-RUNNING = "running.env"
-"""In the home folder while `trunkline up` runs there: what it set for its processes, so that a command in another
-terminal (`submit`, `endpoints create`) sees the same upstreams and addresses."""
-
-SHORTEST_SECRET = 32
-"""Characters: 32 of base64 or hex are at least 128 bits, the least that a callback token may rest on."""
-
-STANDARD_WEBHOOKS_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-"""Seconds between tries of one result, over about three days (Standard Webhooks, "Deliverability and reliability")."""
 
 RUNNING = "running.env"
 """In the home folder while `trunkline up` runs there: what it set for its processes, so that a command in another
@@ -127,12 +116,6 @@ class Settings:
     @property
     def public_url(self) -> str:
         return self.environment.public_url
-
-    @property
-    def avanser(self) -> AvanserSettings:
-        found = self.upstreams["avanser"]
-        assert isinstance(found, AvanserSettings)
-        return found
 
     @property
     def is_embedded_broker(self) -> bool:

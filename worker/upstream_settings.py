@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -108,6 +108,7 @@ class MessageMediaSettings(UpstreamSettings):
     url: BaseUrl = "https://api.messagemedia.com/v1/messaging/numbers/dedicated"
     key: SecretStr | None = None
     secret: SecretStr | None = None
+    auth: Literal["basic", "hmac"] = "basic"
 
 
 UPSTREAMS: dict[str, type[UpstreamSettings]] = {

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from models.base import new_id
 from models.request import Kind
 from models.state import Reason
 from tests import avanser_page
+from tests.avanser_client import LONG, SHORT, TRANSFER, envelope, look_up, order, submit, told, with_client
 from tests.catcher import Catcher
-from tests.raw_server import Connection, RawServer
-from tests.sandbox import ACCOUNT, PASSWORD, TOKEN, USERNAME, SandboxServer, eventually
+from tests.sandbox import TOKEN, SandboxServer, eventually
 from worker.settings import SettingsError, load
-from worker.signing import Tokens, Uris
-from worker.upstream_settings import AvanserSettings
 from worker.upstreams import DIALECTS, make_client
-from worker.upstreams.avanser import AvanserClient
 from worker.upstreams.base import (
     Accepted,
     Completed,
@@ -39,60 +32,6 @@ from worker.upstreams.base import (
     WrongAccount,
 )
 
-T = TypeVar("T")
-
-LONG, SHORT = timedelta(seconds=10), timedelta(seconds=0.4)
-SYDNEY = {"country": "AU", "search_type": "szu", "szu": "sydney"}
-TRANSFER = {"type": "transfer", "answer_point": "61401603859"}
-TOKENS = Tokens([SecretStr("k" * 43)])
-
-
-def with_client(url: str, work: Callable[[AvanserClient], Awaitable[T]]) -> T:
-    """What `work` returns, done with a client of the AVANSER at `url`."""
-
-    async def story() -> T:
-        client = client_of(url)
-        try:
-            return await work(client)
-        finally:
-            await client.close()
-
-    return asyncio.run(story())
-
-
-def client_of(url: str) -> AvanserClient:
-    settings = AvanserSettings(url=url, username=USERNAME, password=SecretStr(PASSWORD), account_id=ACCOUNT)
-    return AvanserClient(settings)
-
-
-def order(kind: Kind = Kind.PROVISION, public_url: str = "http://127.0.0.1:9", **fields: Any) -> Order:
-    request_id: UUID = new_id()
-    uris = Uris(public_url, TOKENS)
-    given: dict[str, Any] = {
-        "spec": {"service_number": SYDNEY, "service": TRANSFER} if kind is Kind.PROVISION else {},
-        "number": None,
-        "upstream_reference": None,
-        "custom_id": None,
-        "custom_group": None,
-    } | fields
-    return Order(
-        request_id=request_id,
-        kind=kind,
-        callback_uri=uris.callback("avanser", request_id),
-        call_uri=uris.call("avanser", request_id),
-        sms_uri=uris.sms("avanser", request_id),
-        **given,
-    )
-
-
-def submit(url: str, asked: Order, deadline: timedelta = LONG) -> Any:
-    return with_client(url, lambda client: client.submit(asked, deadline))
-
-
-def look_up(url: str, asked: Order, deadline: timedelta = LONG) -> Any:
-    return with_client(url, lambda client: client.look_up(asked, deadline))
-
-
 # The page, byte for byte.
 
 
@@ -101,26 +40,6 @@ def of_the_page(example: str) -> Order:
     spec: dict[str, Any] = {name: page[name] for name in ("name", "service_number", "service") if name in page}
     kind, number = (Kind.UPDATE, "+61280740801") if example == "update" else (Kind.PROVISION, None)
     return order(kind, spec=spec, number=number, custom_id=page.get("custom_id"), custom_group=page.get("custom_group"))
-
-
-def told(asked: Callable[[AvanserClient], Awaitable[T]], *replies: tuple[str, str]) -> tuple[T, list[bytes]]:
-    """What the client makes of a server that gives these replies (status, text) in turn, and what it sent."""
-    left = list(replies)
-
-    async def reply(connection: Connection) -> None:
-        while left and await connection.read_request():
-            status, text = left.pop(0)
-            await connection.answer(text.encode(), status, "Content-Type: application/json")
-
-    async def story() -> tuple[T, list[bytes]]:
-        async with RawServer(reply) as server:
-            client = client_of(f"{server.url}/v1")
-            try:
-                return await asked(client), server.requests
-            finally:
-                await client.close()
-
-    return asyncio.run(story())
 
 
 @pytest.mark.parametrize(
@@ -153,16 +72,13 @@ def test_the_pages_stock_search_is_sent_and_read_as_it_stands_there() -> None:
     rows, (sent,) = told(
         lambda client: client.stock({"country": "AU", "szu": "sydney"}, LONG),
         ("200 OK", avanser_page.text("stock.json")),
+        stock=None,
     )
     assert sent.startswith(b"GET /v1/numbers?country=AU&szu=sydney HTTP/1.1\r\n")
     assert [row.number for row in rows] == ["+61280740802", "+61280740805"]
 
 
 # Replies that the simulated AVANSER does not give.
-
-
-def envelope(response: Any, account: Any = ACCOUNT) -> str:
-    return json.dumps({"@transaction": {"id": "a", "account-id": account}, "response": response})
 
 
 def acknowledging(**changes: Any) -> str:
@@ -231,7 +147,7 @@ def test_another_account_stops_everything_whatever_else_the_reply_says(status: s
     with pytest.raises(WrongAccount):
         told(lambda client: client.look_up(order(), LONG), (status, text))
     with pytest.raises(WrongAccount):
-        told(lambda client: client.stock({}, LONG), (status, text))
+        told(lambda client: client.stock({}, LONG), (status, text), stock=None)
 
 
 def test_an_account_written_as_a_number_is_compared_all_the_same() -> None:
@@ -243,7 +159,7 @@ def test_an_empty_list_is_empty_in_either_of_phps_ways() -> None:
     empties: tuple[Any, ...] = ([], {})
     for empty in empties:
         assert told(lambda client: client.look_up(order(), LONG), ("200 OK", envelope(empty)))[0] == NotFound()
-        assert told(lambda client: client.stock({}, LONG), ("200 OK", envelope(empty)))[0] == []
+        assert told(lambda client: client.stock({}, LONG), ("200 OK", envelope(empty)), stock=None)[0] == []
 
 
 # "Taken" and "not there" may be our own doing.
@@ -352,7 +268,7 @@ def test_a_call_on_a_number_of_ours_is_read(sandbox: SandboxServer, catcher: Cat
     as_received(catcher)
     told_time = "2017-06-11T16:49:17+10:00"
     sandbox.call(bought.number.removeprefix("+"), raw_plus=raw_plus, tzdate=told_time)
-    call = DIALECTS["avanser"].read_call(as_received(catcher))
+    call = DIALECTS["avanser"].read_calls(as_received(catcher))[0]
     assert (call.number, call.caller, call.answer_point) == (bought.number, "+61405061663", "+61401603859")
     assert (call.duration, call.started_at_raw) == (15, told_time)
 

@@ -107,7 +107,8 @@ def test_an_upstream_is_paused_and_resumed(cli: Cli) -> None:
     make_requests(cli.engine, 2)
     assert cli.json("upstream", "pause", "avanser", "--note", "price is wrong")["changed"] is True
     assert cli.json("upstream", "pause", "avanser")["changed"] is False
-    (told,) = cli.json("upstream", "status")["data"]
+    told, *others = cli.json("upstream", "status")["data"]
+    assert [one["name"] for one in others] == ["messagemedia", "telmetrics"]
     assert told["paused"]["detail"] == "price is wrong"
     assert told["counts"]["queued"] == 2
     assert "price is wrong" in cli.run("upstream", "status").stdout

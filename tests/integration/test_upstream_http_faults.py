@@ -36,7 +36,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.asynccontextmanager
 async def asking(url: str, connections: int = 10) -> AsyncIterator[Asker]:
-    asker = Asker(url, connections, {"Authorization": "Basic secret"})
+    asker = Asker(url, connections, lambda *_: {"Authorization": "Basic secret"})
     try:
         yield asker
     finally:

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from models.request import Kind
-from tests import avanser_page
-from worker.upstreams.avanser_body import provision_body, update_body
+from tests import avanser_page, picking
+from worker.upstreams.avanser.body import provision_body, update_body
 from worker.upstreams.base import Order
 
 ID = UUID("01890000-0000-7000-8000-000000000001")
@@ -29,6 +29,7 @@ def order(kind: Kind, spec: dict[str, Any], **fields: Any) -> Order:
         "callback_uri": "https://us/callbacks/avanser/t1",
         "call_uri": "https://us/calls/avanser/t2",
         "sms_uri": "https://us/sms/avanser/t3",
+        "pick": picking.first,
     } | fields
     return Order(request_id=ID, kind=kind, spec=spec, **given)
 
@@ -81,10 +82,59 @@ def test_an_order_made_again_asks_for_the_number_that_it_was_given_before() -> N
     assert body["service_number"] == {"country": "AU", "search_type": "number", "number": "61480000000"}
 
 
-def test_messages_are_forwarded_to_us_where_a_mobile_number_is_asked_for() -> None:
-    assert provision_body(order(Kind.PROVISION, MOBILE))["smsforward_uri"] == "https://us/sms/avanser/t3"
-    made, _ = as_asked("szu")
-    assert "smsforward_uri" not in provision_body(made)
+def wanting(**wanted: Any) -> dict[str, Any]:
+    return {**MOBILE, "service_number": {"country": "AU", **wanted}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "given_before", "forwarded"),
+    [
+        (MOBILE, None, True),
+        (MOBILE, "+61480000000", True),
+        (wanting(search_type="number", number="0480000001"), None, True),
+        (wanting(search_type="prefix", prefix="0480"), None, True),
+        (wanting(search_type="szu", szu="sydney"), None, False),
+        (wanting(search_type="number", number="0480000001", type="GEO"), None, False),
+        (wanting(search_type="number", number="0480000001"), "+61280740801", False),
+        (wanting(search_type="location", location="Sydney"), "+61480000000", True),
+    ],
+)
+def test_messages_are_forwarded_to_us_where_the_number_is_mobile(
+    spec: dict[str, Any], given_before: str | None, forwarded: bool
+) -> None:
+    ours, theirs = "https://us/sms/avanser/t3", "https://example.com/sms"
+    body = provision_body(order(Kind.PROVISION, spec, number=given_before))
+    assert body.get("smsforward_uri") == (ours if forwarded else None)
+    body = provision_body(order(Kind.PROVISION, {**spec, "smsforward_uri": theirs}, number=given_before))
+    assert body.get("smsforward_uri") == (theirs if forwarded else None)
+
+
+def test_a_close_match_to_the_answer_point_may_be_of_any_class_so_no_message_is_forwarded() -> None:
+    spec = wanting(search_type="number", number="61401603859")
+    spec["service"] = {"type": "transfer", "answer_point": "0401 603 859"}
+    assert "smsforward_uri" not in provision_body(order(Kind.PROVISION, spec))
+
+
+def test_an_update_points_a_mobile_numbers_messages_at_us_or_where_the_requester_says() -> None:
+    ours, theirs = "https://us/sms/avanser/t3", "https://example.com/sms"
+    spec: dict[str, Any]
+    for spec, uri in (({}, ours), ({"smsforward_uri": theirs}, theirs)):
+        assert update_body(order(Kind.UPDATE, spec, number="+61480000000"))["smsforward_uri"] == uri
+    assert "smsforward_uri" not in update_body(order(Kind.UPDATE, {}, number="+61280740801"))
+    with pytest.raises(ValueError, match=r"mobile numbers only, and \+61280740801 is none"):
+        update_body(order(Kind.UPDATE, {"smsforward_uri": theirs}, number="+61280740801"))
+
+
+def test_who_is_told_of_a_missed_call_is_sent_in_avansers_digits_and_as_much_of_it_as_was_given() -> None:
+    missed: dict[str, Any]
+    for missed, sent in (
+        ({"sms": ["0401 603 859"]}, {"sms": ["61401603859"]}),
+        ({"emails": ["a@example.com"]}, {"emails": ["a@example.com"]}),
+        ({"emails": [], "sms": []}, {"emails": [], "sms": []}),
+        ({}, {}),
+    ):
+        asked = order(Kind.UPDATE, {"service": {"missed_call": missed, "call_greeting": None}}, number="+61280740801")
+        assert update_body(asked)["service"] == {"missed_call": sent}
 
 
 def test_what_only_avanser_knows_is_merged_in_and_sets_nothing_that_is_there() -> None:

@@ -49,6 +49,16 @@ def test_contradiction_1_a_callback_by_get_says_the_same_as_by_post(example: str
     assert AVANSER.read_completion(got(write(fields))) == AVANSER.read_completion(posted(fields))
 
 
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_callback_in_a_form_or_in_json_called_one_says_the_same(example: str) -> None:
+    fields = avanser_page.document(f"{example}_callback.json")
+    form = "application/x-www-form-urlencoded"
+    for body in (raw(fields), urlencode(fields), json.dumps(fields)):
+        assert AVANSER.read_completion(Incoming("POST", "", form, body.encode())) == AVANSER.read_completion(
+            posted(fields)
+        )
+
+
 def test_contradiction_2_the_ids_of_a_callback_are_never_taken_for_the_orders() -> None:
     acknowledged = avanser_page.document("number_acknowledgement.json")["response"]["request_id"]
     callback = avanser_page.document("number_callback.json")
@@ -77,13 +87,13 @@ def test_contradiction_4_a_number_in_any_of_avansers_forms_is_the_same_number(wr
 
 
 def call(**changes: str) -> FinishedCall:
-    return AVANSER.read_call(got(urlencode(avanser_page.call_parameters() | changes)))
+    return AVANSER.read_calls(got(urlencode(avanser_page.call_parameters() | changes)))[0]
 
 
 @pytest.mark.parametrize("write", [urlencode, raw])
 def test_contradictions_4_and_5_the_pages_call_is_read_fully_with_a_plus_escaped_or_not(write: Any) -> None:
     parameters = avanser_page.call_parameters()
-    assert AVANSER.read_call(got(write(parameters))) == FinishedCall(
+    assert AVANSER.read_calls(got(write(parameters)))[0] == FinishedCall(
         reference="36012012",
         number="+61280740801",
         caller="+61405061663",
@@ -112,12 +122,12 @@ def test_contradictions_4_and_5_the_pages_call_is_read_fully_with_a_plus_escaped
 def test_contradiction_5_a_time_is_kept_as_sent_and_read_where_it_names_its_offset(
     written: str, utc: datetime | None
 ) -> None:
-    event = AVANSER.read_call(posted(avanser_page.call_parameters() | {"tzdate": written}))
+    event = AVANSER.read_calls(posted(avanser_page.call_parameters() | {"tzdate": written}))[0]
     assert (event.started_at_raw, event.started_at) == (written, utc)
 
 
 def test_a_plus_elsewhere_in_a_query_is_a_space_as_in_any_form() -> None:
-    assert AVANSER.read_call(got("callid=1&adname=service+%231")).parameters["adname"] == "service #1"
+    assert AVANSER.read_calls(got("callid=1&adname=service+%231"))[0].parameters["adname"] == "service #1"
 
 
 @pytest.mark.parametrize(
@@ -191,6 +201,6 @@ def test_what_cannot_be_read_says_so_and_ends_nothing(incoming: Incoming) -> Non
 
 @given(st.binary(max_size=60), st.text(max_size=60), st.sampled_from(["GET", "POST"]))
 def test_any_bytes_are_an_answer_or_unreadable(body: bytes, query: str, method: str) -> None:
-    for read in (AVANSER.read_completion, AVANSER.read_call):
+    for read in (AVANSER.read_completion, AVANSER.read_calls):
         with contextlib.suppress(Unreadable):
             read(Incoming(method, query, None, body))

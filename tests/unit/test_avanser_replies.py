@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from models.base import new_id
 from models.inbox import Purpose
 from models.request import Kind
-from tests import avanser_page
+from tests import avanser_page, picking
 from worker.signing import BadToken, Tokens, Uris, claimed_by
-from worker.upstreams.avanser_replies import found, stock
+from worker.upstreams.avanser.replies import found, stock
 from worker.upstreams.base import Accepted, Completed, NotFound, Order, Rejected, Undecidable
 
 KEY, OTHER_KEY = SecretStr("k" * 43), SecretStr("o" * 43)
@@ -30,6 +30,7 @@ ORDER = Order(
     callback_uri=URIS.callback("avanser", ID),
     call_uri=URIS.call("avanser", ID),
     sms_uri=URIS.sms("avanser", ID),
+    pick=picking.first,
 )
 NAMELESS = replace(ORDER, custom_id=None)
 UPDATE = replace(ORDER, kind=Kind.UPDATE, number="+61280740801")

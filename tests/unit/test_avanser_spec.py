@@ -57,6 +57,7 @@ def test_the_pages_update_is_good_and_so_is_an_empty_one_and_a_release_has_nothi
     "wanted",
     [
         {"search_type": "number", "number": "+61 2 8074 0801"},
+        *({"search_type": "type", "type": kind} for kind in ("GEO", "TOLLFREE", "FREECALL")),
         {"search_type": "number", "number": "0280740801", "type": "GEO"},
         {"search_type": "szu", "szu": "sydney", "type": "GEO"},
         {"search_type": "location", "location": "NSW: Sydney"},
@@ -64,9 +65,9 @@ def test_the_pages_update_is_good_and_so_is_an_empty_one_and_a_release_has_nothi
         {"search_type": "prefix", "prefix": "6128"},
         {"search_type": "type", "type": "MOBILE"},
     ],
-    ids=lambda wanted: wanted["search_type"],
+    ids=lambda wanted: f"{wanted['search_type']} {wanted.get('type', '')}".strip(),
 )
-def test_every_search_type_of_the_page_may_be_asked_for(wanted: dict[str, Any]) -> None:
+def test_every_search_type_and_class_of_the_page_may_be_asked_for(wanted: dict[str, Any]) -> None:
     assert check({**PROVISION, "service_number": {"country": "AU", **wanted}}) == []
 
 
@@ -74,12 +75,18 @@ def test_every_search_type_of_the_page_may_be_asked_for(wanted: dict[str, Any]) 
     "service",
     [
         {"type": "voicemail", "voicemail_greeting": "Hello"},
-        {"type": "prompt", "call_greeting": "Hello"},
+        {"type": "prompt", "call_greeting": "Hello", "record_call": True},
         {"type": "transfer", "answer_point": "0401 603 859", "answer_point_name": "answerpoint #1"},
         {
             "type": "transfer",
             "answer_point": "132307",
+            "call_whisper": "A call from your advertisement",
             "missed_call": {"emails": ["a@example.com"], "sms": ["61401603859"]},
+        },
+        {"type": "transfer", "answer_point": "132307", "missed_call": {"sms": ["0401 603 859"]}},
+        {
+            "type": "voicemail",
+            "missed_call": {"emails": ["o'brien+missed@mail.example.com.au", "büro@straße.example", "a.b@x-1.example"]},
         },
     ],
 )
@@ -113,15 +120,22 @@ def test_every_service_type_and_option_of_the_page_may_be_asked_for(service: dic
         ("/spec/service/record_call", 1),
         ("/spec/service/recrod_call", True),
         ("/spec/service/missed_call", {"email": "a@example.com"}),
+        ("/spec/service/missed_call/emails", "a@example.com"),
+        ("/spec/service/missed_call/sms", "0401603859"),
+        ("/spec/service/call_greeting", 7),
+        ("/spec/service/call_whisper", True),
+        ("/spec/service/voicemail_greeting", ["Hello"]),
         ("/spec/name", 7),
         ("/spec/nmae", "x"),
         ("/spec/call_uri", "https://example.com"),
         ("/spec/callback_uri", "https://example.com"),
-        ("/spec/smsforward_uri", "https://example.com"),
+        ("/spec/smsforward_uri", "https://example.com/sms"),
+        ("/spec/smsforward_uri", "ftp://example.com/sms"),
         ("/spec/custom_id", "dealer-17"),
         ("/spec/extra", "x"),
         ("/spec/extra/call_uri", "https://example.com"),
         ("/spec/extra/name", "service #2"),
+        ("/spec/extra/smsforward_uri", "https://example.com/sms"),
         ("/spec/extra/service", 1),
         ("/spec/extra/service/answer_point", "61401603859"),
         ("/spec/extra/service_number/number", "61280740801"),
@@ -152,6 +166,113 @@ def test_what_is_wrong_is_named_by_its_pointer(pointer: str, value: Any) -> None
 def test_a_search_needs_what_goes_with_it(wanted: dict[str, Any], pointer: str) -> None:
     faults = check({**PROVISION, "service_number": {"country": "AU", **wanted}})
     assert [fault.pointer for fault in faults] == [f"/spec/service_number/{pointer}"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "a",
+        "@example.com",
+        "a@",
+        "a@localhost",
+        "a b@example.com",
+        "a@@example.com",
+        "a@example..com",
+        ".a@example.com",
+        "a.@example.com",
+        "a@-x.example",
+        "a@x-.example",
+        "a@example.c0m.",
+        "A <a@example.com>",
+        "a@1.2.3.4",
+        "a@example.com,b@example.com",
+        "a" * 243 + "@example.com",
+    ],
+)
+def test_who_is_told_by_mail_has_a_mail_address(address: str) -> None:
+    (fault,) = check(changed("/spec/service/missed_call", {"emails": ["a@example.com", address]}))
+    assert fault.pointer == "/spec/service/missed_call/emails/1"
+    assert fault.detail
+
+
+@pytest.mark.parametrize("number", ["", "me", "0401603859999999", "+61 401"])
+def test_who_is_told_by_sms_has_a_phone_number_in_an_update_too(number: str) -> None:
+    missed = {"sms": ["0401603859", number]}
+    for kind, spec in (
+        (Kind.PROVISION, changed("/spec/service/missed_call", missed)),
+        (Kind.UPDATE, {"service": {"missed_call": missed}}),
+    ):
+        (fault,) = check(spec, kind)
+        assert fault.pointer == "/spec/service/missed_call/sms/1"
+        assert fault.detail
+
+
+def test_an_szu_is_asked_for_in_australia_alone() -> None:
+    (fault,) = check(changed("/spec/service_number/country", "NZ"))
+    assert fault.pointer == "/spec/service_number/search_type"
+    assert "Australia" in fault.detail
+
+
+# SMSForward-URI: mobile numbers only.
+
+THEIRS = {"smsforward_uri": "https://example.com/sms?mine=1"}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"search_type": "type", "type": "MOBILE"},
+        {"search_type": "number", "number": "0480 000 001"},
+        {"search_type": "number", "number": "61401603859", "type": "MOBILE"},
+        {"search_type": "location", "location": "Sydney", "type": "MOBILE"},
+        {"search_type": "prefix", "prefix": "0480"},
+        {"search_type": "prefix", "prefix": "+61 48"},
+        {"search_type": "prefix", "prefix": "6148"},
+        {"country": "NZ", "search_type": "prefix", "prefix": "021"},
+    ],
+)
+def test_messages_of_a_mobile_number_may_go_to_a_place_of_the_requesters(wanted: dict[str, Any]) -> None:
+    assert check({**PROVISION, **THEIRS, "service_number": {"country": "AU", **wanted}}) == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"search_type": "szu", "szu": "sydney"},
+        {"search_type": "location", "location": "Sydney"},
+        {"search_type": "type", "type": "FREECALL"},
+        {"search_type": "number", "number": "61280740801"},
+        {"search_type": "number", "number": "0480000001", "type": "GEO"},
+        {"search_type": "number", "number": "0401 603 859"},  # the answer point: the closest to it, of any class
+        {"search_type": "prefix", "prefix": "02"},
+        {"search_type": "prefix", "prefix": "0"},
+        {"search_type": "prefix", "prefix": "1300"},
+        {"search_type": "prefix", "prefix": "0480 000 001 1"},
+        {"country": "US", "search_type": "prefix", "prefix": "212"},  # where the plan does not tell
+        {"country": "XX", "search_type": "prefix", "prefix": "4"},
+    ],
+)
+def test_messages_of_any_other_number_are_refused_a_place_in_words(wanted: dict[str, Any]) -> None:
+    (fault,) = check({**PROVISION, **THEIRS, "service_number": {"country": "AU", **wanted}})
+    assert fault.pointer == "/spec/smsforward_uri"
+    assert "mobile numbers only" in fault.detail
+
+
+def test_a_number_that_cannot_be_read_is_the_one_fault_even_where_messages_have_a_place() -> None:
+    spec = {**PROVISION, **THEIRS, "service_number": {"country": "AU", "search_type": "number", "number": "x"}}
+    assert [fault.pointer for fault in check(spec)] == ["/spec/service_number/number"]
+
+
+@pytest.mark.parametrize("uri", ["", "example.com", "https://", "https://a b/", "https://[::1", "mailto:a@example.com"])
+def test_a_place_for_messages_is_a_web_address(uri: str) -> None:
+    for kind, spec in ((Kind.UPDATE, {}), (Kind.PROVISION, PROVISION)):
+        (fault,) = check({**spec, "smsforward_uri": uri}, kind)
+        assert fault == Fault("/spec/smsforward_uri", "Must be an http or https URL")
+
+
+def test_an_update_may_give_messages_a_place_for_which_number_it_is_shows_later() -> None:
+    assert check(THEIRS, Kind.UPDATE) == []
 
 
 def test_our_own_fields_are_refused_as_ours() -> None:

@@ -82,7 +82,7 @@ def test_the_time_limits_ascend_whatever_is_set(monkeypatch: pytest.MonkeyPatch)
     for timeout, settling in (("0.1", "0"), ("30", "60"), ("600", "0")):
         monkeypatch.setenv("TRUNKLINE_AVANSER_TIMEOUT", timeout)
         monkeypatch.setenv("TRUNKLINE_AVANSER_SETTLING", settling)
-        avanser = load().avanser
+        avanser = load().upstreams["avanser"]
         assert avanser.answer_within < avanser.call_limit <= avanser.lease
         assert avanser.answer_within + timedelta(seconds=float(settling)) < avanser.lease
 

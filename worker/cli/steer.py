@@ -16,8 +16,8 @@ from worker.cli.liveness import hint
 from worker.cli.output import say, say_json
 from worker.cli.references import the_request
 from worker.cli.run import FAILURES, Refusal, command, settings, wants_json
-from worker.intake.examine import HOME
 from worker.steering import NotNow, Outcome
+from worker.upstreams import DIALECTS
 from worker.upstreams.e164 import NotANumber, to_e164
 
 
@@ -58,7 +58,7 @@ def resolve(*, ref: str, outcome: str, number: str | None, note: str | None) -> 
 
 def _e164(number: str, upstream: str) -> str:
     try:
-        return to_e164(number, HOME.get(upstream))
+        return to_e164(number, DIALECTS[upstream].home)
     except NotANumber as error:
         raise Refusal(f"--number: {error}") from None
 

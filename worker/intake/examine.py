@@ -21,9 +21,6 @@ from worker.settings import Settings
 from worker.upstreams.base import Dialect
 from worker.upstreams.e164 import NotANumber, to_e164
 
-HOME = {"avanser": "AU", "telmetrics": "US", "messagemedia": "AU"}
-"""The country in which an upstream's numbers are written without their country code."""
-
 
 @dataclass(slots=True)
 class Candidate:
@@ -62,7 +59,7 @@ class Examiner:
         body, faults = parse(raw)
         if body is None:
             return Candidate(None, None, None, faults + spec_faults)
-        number, number_faults = _number(body)
+        number, number_faults = self._number(body)
         faults = [*self._upstream_faults(body.upstream), *number_faults, *self._sense_faults(body, now), *spec_faults]
         return Candidate(body, digest(body), number, faults)
 
@@ -87,6 +84,19 @@ class Examiner:
         if missing := self._settings.missing_for(name):
             return [Fault("/upstream", f"{name} is not set up here ({', '.join(missing)} not set)")]
         return []
+
+    def _number(self, body: RequestBody) -> tuple[str | None, list[Fault]]:
+        if body.kind is Kind.PROVISION:
+            if body.number is None:
+                return None, []
+            return None, [Fault("/number", "names a number to update or release; what to provision stands in spec")]
+        if body.number is None:
+            return None, [Fault("/number", f"is missing: which number to {body.kind}")]
+        dialect = self._dialects.get(body.upstream)
+        try:
+            return to_e164(body.number, dialect.home if dialect is not None else None), []
+        except NotANumber as error:
+            return None, [Fault("/number", str(error))]
 
     def _sense_faults(self, body: RequestBody, now: datetime) -> list[Fault]:
         faults: list[Fault] = []
@@ -131,19 +141,6 @@ class Examiner:
             number=number,
             position=position,
         )
-
-
-def _number(body: RequestBody) -> tuple[str | None, list[Fault]]:
-    if body.kind is Kind.PROVISION:
-        if body.number is None:
-            return None, []
-        return None, [Fault("/number", "names a number to update or release; what to provision stands in spec")]
-    if body.number is None:
-        return None, [Fault("/number", f"is missing: which number to {body.kind}")]
-    try:
-        return to_e164(body.number, HOME.get(body.upstream)), []
-    except NotANumber as error:
-        return None, [Fault("/number", str(error))]
 
 
 def wrong_destination(url: str, *, allow_private: bool) -> str | None:

@@ -7,18 +7,22 @@ connection that broke, 5xx, 3xx, an answer that cannot be read: for an order, no
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
 
 from models.state import Reason
 from worker.upstreams.base import Misconfigured, OutcomeUnknown, Unavailable
-from worker.upstreams.http import Http, NoAnswer, Reply
+from worker.upstreams.http import MOST_BODY, Http, NoAnswer, Reply
 
 MOST_RETRY_AFTER = timedelta(hours=1)
 """An upstream that asks for more is asked again after this; its clock or ours may be wrong."""
+
+PLAIN_IN_A_QUERY = "!$'()*,/:?@"
+"""What aiohttp sends as it is, however it was quoted: a signature must be over what stands in the request line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +33,51 @@ class Question:
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     document: Any = None  # sent as JSON
+    most: int = MOST_BODY  # bytes of the answer that are read
 
     @property
     def changes_things(self) -> bool:
         return self.method != "GET"
+
+    @property
+    def target(self) -> str:
+        """Path and query, as they are sent behind the base URL."""
+        if not self.params:
+            return self.path
+        return f"{self.path}?{urlencode(self.params, safe=PLAIN_IN_A_QUERY, quote_via=quote)}"
 
     def unclear(self, detail: str) -> Unavailable | OutcomeUnknown:
         """The exception for an answer that proves nothing: a read may be repeated, an order may not."""
         return OutcomeUnknown(detail) if self.changes_things else Unavailable(detail)
 
 
+Authorize = Callable[[str, str, bytes | None], Mapping[str, str]]
+"""The headers that prove who we are, for a method, a request target as it stands in the request line, and a body."""
+
+
 class Asker:
     """Asks one upstream, and turns what proves nothing, or proves that nothing was done, into the error tree."""
 
-    def __init__(self, base_url: str, connections: int, headers: Mapping[str, str]) -> None:
-        self._base_url, self._headers = base_url, headers
+    def __init__(self, base_url: str, connections: int, authorize: Authorize) -> None:
+        self._base_url, self._authorize = base_url, authorize
+        self._base_path = urlsplit(base_url).path
         self._http = Http(connections)
 
     async def ask(self, question: Question, deadline: timedelta) -> Reply:
         """A 2xx, or a 4xx that may be a refusal in the upstream's words. Raises Unavailable, OutcomeUnknown."""
-        headers, body = dict(self._headers), None
+        headers, body = {"Accept": "application/json"}, None
         if question.document is not None:
             headers["Content-Type"] = "application/json"
             body = json.dumps(question.document, ensure_ascii=False).encode()
+        headers |= self._authorize(question.method, self._base_path + question.target, body)
         try:
             reply = await self._http.send(
                 question.method,
-                self._base_url + question.path,
+                self._base_url + question.target,
                 deadline=deadline,
                 headers=headers,
-                params=question.params or None,
                 body=body,
+                most=question.most,
             )
         except NoAnswer as failure:
             if failure.sent:

@@ -8,7 +8,7 @@ between our order and the vendor's words, and does nothing else: no state, no da
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -20,6 +20,22 @@ from worker.fault import Fault
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A number that could be ordered by the upstream's own id of it. `number` is E.164."""
+
+    reference: str
+    number: str
+
+
+Pick = Callable[[Sequence[Candidate]], Awaitable[Candidate | None]]
+"""Choose the number to order: the first of these, best first, that no other order of ours is after.
+
+It is written down before this returns, with its reference, so that whoever takes over after a crash asks for the
+same one. None: all of them are spoken for. Raises Unavailable where the order may not be sent any more.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What an upstream gets to see of a request."""
 
@@ -27,22 +43,25 @@ class Order:
     kind: Kind
     spec: Mapping[str, Any]  # the upstream's own body, as the requester gave it and as we found it good
     number: str | None  # E.164: what to update or release; for a repeated order, the number to ask for again
-    upstream_reference: str | None
+    upstream_reference: str | None  # what the upstream, or our own `pick`, called this order before
     custom_id: str | None
     custom_group: str | None
     callback_uri: str
     call_uri: str
     sms_uri: str
+    pick: Pick
+    number_reference: str | None = None  # to update or release: the upstream's own id of the number, where we know it
     repeated: bool = False  # an earlier attempt may have reached the upstream: a "taken" may mean "taken by us"
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """It is done. `number` is E.164."""
+    """It is done. `number` is E.164; `pool` is the stock that it was taken from, where the upstream tells."""
 
     number: str | None = None
     reference: str | None = None
     detail: str | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +71,7 @@ class Accepted:
     number: str | None = None
     reference: str | None = None
     detail: str | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +135,15 @@ class WrongAccount(Exception):
     """The upstream answered for an account that is not ours. Pauses the upstream and holds the request."""
 
 
+class BadQuery(Exception):
+    """The upstream's stock cannot be asked this; the message says why, and `parameter` which part of the query, where
+    it is one."""
+
+    def __init__(self, detail: str, parameter: str | None = None) -> None:
+        super().__init__(detail)
+        self.parameter = parameter
+
+
 class Unreadable(Exception):
     """What an upstream sent us is not of the form that it documents."""
 
@@ -141,7 +170,20 @@ class FinishedCall:
     duration: int | None  # seconds
     started_at: datetime | None
     started_at_raw: str | None
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # everything that came, known or not
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A text message to one of our numbers, translated. Numbers as in `FinishedCall`."""
+
+    reference: str  # the upstream's own id of the message; a digest of what came where it gave none
+    number: str | None
+    sender: str | None
+    text: str | None
+    sent_at: datetime | None
+    sent_at_raw: str | None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +194,22 @@ class StockRow:
     country: str | None
     region: str | None
     type: str | None
-    pool: str | None
+    pool: str | None = None
+    classification: str | None = None  # what it costs, where the upstream says so
+    capabilities: Sequence[str] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedNumber:
+    """A number that the upstream says is ours. `number` is E.164."""
+
+    number: str
+    reference: str | None  # the upstream's own id of it
+    name: str | None = None
+    custom_id: str | None = None
+    custom_group: str | None = None
+    order: UUID | None = None  # the request of ours that it carries the key of
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -172,7 +229,19 @@ class Upstream(ABC):
 
     @abstractmethod
     async def stock(self, query: Mapping[str, str], deadline: timedelta) -> list[StockRow]:
-        """What could be ordered. Raises Unavailable, WrongAccount."""
+        """What could be ordered. Raises Unavailable, WrongAccount, and BadQuery for what the upstream cannot be
+        asked."""
+
+    @abstractmethod
+    async def owned(self, deadline: timedelta) -> list[OwnedNumber]:
+        """All numbers that the upstream says are ours. Raises Unavailable, WrongAccount."""
+
+    @abstractmethod
+    async def check_access(self, deadline: timedelta) -> None:
+        """Ask something that changes nothing, and return where we are let in, to our own account.
+
+        Raises Unavailable (Misconfigured among it), WrongAccount.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -183,15 +252,32 @@ class Dialect(ABC):
     """The vendor's words that need no connection: checking a spec, and reading what the vendor sends us."""
 
     name: ClassVar[str]
+    home: ClassVar[str]  # ISO 3166: the country whose numbers are written there without a country code
 
     @abstractmethod
     def check(self, kind: Kind, spec: Mapping[str, Any]) -> list[Fault]:
         """What the vendor would refuse in this spec, found before anything is taken. Pointers start at `/spec`."""
 
-    @abstractmethod
+    def stock_query(self, spec: Mapping[str, Any]) -> Mapping[str, str] | None:
+        """What to ask `Upstream.stock` to learn whether this order could be met; orders with the same query wait for
+        the same stock, also where `stock` can only answer BadQuery. None: each order waits for itself.
+
+        For a spec that `check` found good.
+        """
+        return None
+
+    def is_met_by(self, spec: Mapping[str, Any], row: StockRow) -> bool:
+        """Whether this number in stock would do, beyond what `stock_query` asks for."""
+        return True
+
     def read_completion(self, incoming: Incoming) -> Answer:
         """What a completion callback says. Raises Unreadable."""
+        raise Unreadable(f"{self.name} sends no completion callbacks")
 
-    @abstractmethod
-    def read_call(self, incoming: Incoming) -> FinishedCall:
-        """What a call event says. Raises Unreadable."""
+    def read_calls(self, incoming: Incoming) -> Sequence[FinishedCall]:
+        """The finished calls that an event tells of. Raises Unreadable."""
+        raise Unreadable(f"{self.name} sends no calls")
+
+    def read_messages(self, incoming: Incoming) -> Sequence[InboundMessage]:
+        """The text messages that an event brings. Raises Unreadable."""
+        raise Unreadable(f"{self.name} sends no messages")

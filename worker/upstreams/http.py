@@ -110,7 +110,6 @@ class Http:
         *,
         deadline: timedelta,
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str] | None = None,
         body: bytes | None = None,
         most: int = MOST_BODY,
     ) -> Reply:
@@ -131,7 +130,6 @@ class Http:
         request = self._client.stream(
             method,
             url,
-            params=params,
             headers=dict(headers or {}),
             content=body,
             timeout=httpx.Timeout(None, pool=connect),

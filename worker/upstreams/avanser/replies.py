@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from models.request import Kind
 from models.state import Reason
 from worker.signing import BadToken, claimed_by
 from worker.upstreams.ask import Question
-from worker.upstreams.avanser_body import custom_id
-from worker.upstreams.avanser_spec import HOME
+from worker.upstreams.avanser.body import custom_id
+from worker.upstreams.avanser.spec import HOME
 from worker.upstreams.base import (
     Accepted,
     Answer,
     Completed,
     NotFound,
     Order,
+    OwnedNumber,
     Rejected,
     StockRow,
     Unavailable,
@@ -125,13 +127,16 @@ def found(order: Order, rows: Mapping[str, Mapping[str, Any]]) -> Answer:
 
 def _is_ours(order: Order, row: Mapping[str, Any]) -> bool:
     """By the request that the URI's token names, not by the whole URI: keys are rotated and public URLs change."""
-    uri = row.get("callback_uri")
+    return _request_of(row.get("callback_uri")) == order.request_id
+
+
+def _request_of(uri: Any) -> UUID | None:
     if not isinstance(uri, str):
-        return False
+        return None
     try:
-        return claimed_by(urlsplit(uri).path.rpartition("/")[2]) == order.request_id
+        return claimed_by(urlsplit(uri).path.rpartition("/")[2])
     except (BadToken, ValueError):
-        return False
+        return None
 
 
 def _fits(order: Order, row: Mapping[str, Any]) -> bool:
@@ -153,15 +158,40 @@ def _answer(reference: str, row: Mapping[str, Any]) -> Completed | Accepted | Re
 
 def stock(rows: Mapping[str, Mapping[str, Any]]) -> list[StockRow]:
     """What could be ordered; rows whose key is no phone number are left out."""
-    return [_stock_row(number, fields) for number, fields in rows.items() if _e164(number) is not None]
+    return [row for number, fields in rows.items() if (row := _stock_row(number, fields)) is not None]
 
 
-def _stock_row(number: str, fields: Mapping[str, Any]) -> StockRow:
+def _stock_row(number: str, fields: Mapping[str, Any]) -> StockRow | None:
     def text(name: str) -> str | None:
         return None if fields.get(name) is None else str(fields[name])
 
-    e164 = to_e164(number, HOME)
+    e164 = _e164(number)
+    if e164 is None:
+        return None
     return StockRow(e164, text("country"), text("region"), text("type"), text("pool"), raw={"number": number, **fields})
+
+
+def owned(rows: Mapping[str, Mapping[str, Any]]) -> list[OwnedNumber]:
+    """The services; rows whose key is no phone number are left out."""
+    return [one for number, fields in rows.items() if (one := _owned(number, fields)) is not None]
+
+
+def _owned(number: str, fields: Mapping[str, Any]) -> OwnedNumber | None:
+    def text(name: str) -> str | None:
+        return str(fields[name]) if fields.get(name) else None
+
+    e164 = _e164(number)
+    if e164 is None:
+        return None
+    return OwnedNumber(
+        e164,
+        reference=None,
+        name=text("name"),
+        custom_id=text("custom_id"),
+        custom_group=text("custom_group"),
+        order=_request_of(fields.get("callback_uri")),
+        raw={"number": number, **fields},
+    )
 
 
 def _whole(written: Any) -> int:

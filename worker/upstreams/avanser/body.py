@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker.upstreams.avanser_spec import HOME, Provision, Update
+from worker.upstreams.avanser.mobile import asks_for_mobile, is_mobile
+from worker.upstreams.avanser.spec import HOME, Provision, Update
 from worker.upstreams.base import Order
 from worker.upstreams.e164 import country_of, to_digits, to_e164
 
@@ -24,7 +25,7 @@ def provision_body(order: Order) -> dict[str, Any]:
     if order.number is not None:
         wanted = {"country": country, "search_type": "number", "number": to_digits(order.number)}
     elif "number" in wanted:
-        wanted["number"] = to_digits(to_e164(wanted["number"], country))
+        wanted["number"] = _digits(wanted["number"], country)
     body = {
         **_named(spec.name),
         "custom_id": custom_id(order),
@@ -32,9 +33,8 @@ def provision_body(order: Order) -> dict[str, Any]:
         "service_number": wanted,
         "service": _service(spec.service, country),
         **_uris(order),
+        **_messages_of(spec, order),
     }
-    if spec.service_number.type == "MOBILE":
-        body["smsforward_uri"] = order.sms_uri  # "Mobile only", says the page; its name and place are inferred
     return _merged(body, spec.extra)
 
 
@@ -52,6 +52,10 @@ def update_body(order: Order) -> dict[str, Any]:
         **({"service": _service(spec.service, country)} if spec.service is not None else {}),
         **_uris(order),
     }
+    if order.number is not None and is_mobile(order.number):
+        body["smsforward_uri"] = spec.smsforward_uri or order.sms_uri
+    elif spec.smsforward_uri is not None:
+        raise ValueError(f"smsforward_uri works with mobile numbers only, and {order.number} is none")
     return _merged(body, spec.extra)
 
 
@@ -68,8 +72,18 @@ def _uris(order: Order) -> dict[str, Any]:
     return {"call_uri": order.call_uri, "callback_uri": order.callback_uri}
 
 
+def _messages_of(spec: Provision, order: Order) -> dict[str, Any]:
+    """Where messages to the new number go, if it will get any: to the requester's own place, else to us."""
+    if order.number is not None and spec.service_number.type is None:
+        gets_messages = is_mobile(order.number)  # AVANSER gave it before; the closest match may be of any class
+    else:
+        gets_messages = asks_for_mobile(spec)
+    return {"smsforward_uri": spec.smsforward_uri or order.sms_uri} if gets_messages else {}
+
+
 def _written(body: BaseModel) -> dict[str, Any]:
-    return body.model_dump(mode="json", exclude_none=True)
+    """As it was given: an update changes what stands in it, so nothing is added that does not."""
+    return body.model_dump(mode="json", exclude_none=True, exclude_unset=True)
 
 
 def _service(service: BaseModel, country: str) -> dict[str, Any]:
@@ -77,8 +91,14 @@ def _service(service: BaseModel, country: str) -> dict[str, Any]:
     fields = _written(service)
     first = {name: fields.pop(name) for name in ("type", "answer_point") if name in fields}
     if "answer_point" in first:
-        first["answer_point"] = to_digits(to_e164(first["answer_point"], country))
+        first["answer_point"] = _digits(first["answer_point"], country)
+    if "sms" in (missed := fields.get("missed_call", {})):
+        missed["sms"] = [_digits(written, country) for written in missed["sms"]]
     return first | fields
+
+
+def _digits(written: str, country: str) -> str:
+    return to_digits(to_e164(written, country))
 
 
 def _merged(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

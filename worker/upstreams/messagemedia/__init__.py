@@ -1,0 +1,5 @@
+"""MessageMedia's dedicated numbers."""
+
+from worker.upstreams.messagemedia.client import MessageMediaClient, MessageMediaDialect
+
+__all__ = ["MessageMediaClient", "MessageMediaDialect"]
