@@ -22,6 +22,7 @@ from models.inbox import Received
 from models.request import Priority, Request, is_out
 from models.state import Reason, State
 from models.transition import Move, apply
+from models.turn import WAIT, held_back
 
 PRIORITIES = (Priority.SINGLE, Priority.BULK)
 """First claimed first."""
@@ -57,7 +58,10 @@ def claim_requests(session: Session, upstream_name: str, limit: int, now: dateti
     may_order = upstream.find_pause(session, upstream_name) is None
     rows = _due_requests(session, upstream_name, limit, now, may_order)
     until = now + lease
-    moves = [_claiming_move(row, now, until) for row in rows]
+    waits = held_back(session, rows)
+    moves = [
+        _waiting_move(row, waits[row.id], now) if row.id in waits else _claiming_move(row, now, until) for row in rows
+    ]
     apply(session, {row.id: row for row in rows}, moves, now)
     return [
         Claim(row, Step.SUBMIT if row.looks == 0 else Step.LOOK_UP, until)
@@ -81,12 +85,24 @@ def _due_requests(session: Session, upstream_name: str, limit: int, now: datetim
     return rows
 
 
+def _waiting_move(row: Request, earlier: UUID, now: datetime) -> Move:
+    if row.deadline <= now:
+        return _too_late(row)
+    detail = f"Waits for an earlier change of the same number, request {earlier}."
+    return Move(row.id, State.QUEUED, "worker", Reason.EARLIER_CHANGE, detail, min(now + WAIT, row.deadline))
+
+
+def _too_late(row: Request) -> Move:
+    late = "It waited until its deadline and was not ordered."
+    changes = {"fence": row.fence + 1}
+    return Move(row.id, State.FAILED, "worker", Reason.DEADLINE_PASSED, late, changes=changes)
+
+
 def _claiming_move(row: Request, now: datetime, until: datetime) -> Move:
     fence = row.fence + 1
     changes: dict[str, Any]
     if row.state is State.QUEUED and row.deadline <= now:
-        late = "It waited until its deadline and was not ordered."
-        return Move(row.id, State.FAILED, "worker", Reason.DEADLINE_PASSED, late, changes={"fence": fence})
+        return _too_late(row)
     if row.state is State.QUEUED:
         changes = {"fence": fence, "attempts": row.attempts + 1, "looks": 0}
         changes |= {"unknown_since": None, "absent_at": None}

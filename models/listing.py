@@ -1,18 +1,25 @@
-"""The list of requests: newest first, filtered, a page at a time by key, so that page 1,000 costs what page 1 does."""
+"""Lists: newest first, filtered, a page at a time by key, so that page 1,000 costs what page 1 does."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import lookup
+from models.call import Call
+from models.message import Message
+from models.number import Number
 from models.request import Kind, Request
 from models.state import State
 
 LONGEST_PAGE = 1_000
+
+Row = TypeVar("Row", Request, Number, Call, Message)
 
 
 class BadCursor(Exception):
@@ -46,10 +53,20 @@ def list_requests(
     Requests that come in meanwhile are newer and so on no later page: none is shown twice, none left out.
     Raises BadCursor.
     """
+    return page_of(session, Request, _conditions(requester_id, filters), limit, cursor)
+
+
+def page_of(
+    session: Session, table: type[Row], conditions: Iterable[sa.ColumnElement[bool]], limit: int, cursor: str | None
+) -> tuple[list[Row], str | None]:
+    """A page of the rows that meet these conditions, and the cursor of the next page; None where it is the last.
+
+    Raises BadCursor.
+    """
     limit = max(1, min(limit, LONGEST_PAGE))
-    statement = sa.select(Request).where(*_conditions(requester_id, filters)).order_by(Request.id.desc())
+    statement = sa.select(table).where(*conditions).order_by(table.id.desc())
     if cursor is not None:
-        statement = statement.where(Request.id < _after(cursor))
+        statement = statement.where(table.id < _after(cursor))
     rows = list(session.scalars(statement.limit(limit + 1)))
     more = len(rows) > limit
     return rows[:limit], rows[limit - 1].id.hex if more else None

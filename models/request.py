@@ -34,6 +34,7 @@ class Priority:
 
 _DUE = sa.text("due_at IS NOT NULL")
 _REASONED = sa.text("reason IS NOT NULL")
+_WAITS_FOR_STOCK = sa.text("stock_key IS NOT NULL")
 _CONTRADICTED = sa.text("contradicted_at IS NOT NULL")
 
 PARKED = sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'")
@@ -68,6 +69,13 @@ class Request(Base):
             postgresql_where=_REASONED,
             sqlite_where=_REASONED,
         ),
+        sa.Index(
+            "ix_requests_stock_key",
+            "stock_key",
+            "id",
+            postgresql_where=_WAITS_FOR_STOCK,
+            sqlite_where=_WAITS_FOR_STOCK,
+        ),
         sa.Index("ix_requests_parked", "upstream", postgresql_where=PARKED, sqlite_where=PARKED),
         sa.Index("ix_requests_contradicted", "id", postgresql_where=_CONTRADICTED, sqlite_where=_CONTRADICTED),
         sa.Index("ix_requests_batch", "batch_id", "position"),
@@ -97,6 +105,8 @@ class Request(Base):
     spec: Mapped[dict[str, Any]]
     number: Mapped[str | None] = mapped_column(sa.String(20))  # E.164
     upstream_reference: Mapped[str | None] = mapped_column(sa.String(255))
+    pool: Mapped[str | None] = mapped_column(sa.String(64))  # the stock that the number was taken from
+    stock_key: Mapped[str | None] = mapped_column(sa.String(64))  # what it waits for: see `models.stock_watch`
     attempts: Mapped[int] = mapped_column(default=0)  # times it was claimed to be ordered
     retries: Mapped[int] = mapped_column(default=0)  # refusals in a row that provably bought nothing
     looks: Mapped[int] = mapped_column(default=0)  # look-ups since it was last ordered
@@ -130,6 +140,7 @@ def view(request: Request) -> dict[str, Any]:
         "detail": request.detail,
         "number": request.number,
         "upstream_reference": request.upstream_reference,
+        "pool": request.pool,
         "custom_id": request.custom_id,
         "custom_group": request.custom_group,
         "batch": None if request.batch_id is None else str(request.batch_id),

@@ -9,8 +9,12 @@ from models.endpoint import Endpoint
 from models.event import Event
 from models.heartbeat import Heartbeat
 from models.inbox import Received
+from models.message import Message
+from models.number import Number
 from models.request import Request
 from models.requester import ApiKey, Requester
+from models.reservation import Reservation
+from models.stock_watch import StockWatch
 from models.upstream import Pause
 
 __all__ = [
@@ -23,8 +27,12 @@ __all__ = [
     "Endpoint",
     "Event",
     "Heartbeat",
+    "Message",
+    "Number",
     "Pause",
     "Received",
     "Request",
     "Requester",
+    "Reservation",
+    "StockWatch",
 ]

@@ -18,7 +18,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, event
+from models import counter, delivery, event, number
 from models.endpoint import EventType
 from models.event import Entry, EventKind
 from models.request import Request, view
@@ -32,7 +32,8 @@ _TOLD = {
 }
 
 _WRITTEN = (
-    "state", "reason", "detail", "number", "upstream_reference", "attempts", "retries", "looks", "unknown_since",
+    "state", "reason", "detail", "number", "upstream_reference", "pool", "stock_key",
+    "attempts", "retries", "looks", "unknown_since",
     "absent_at", "accepted_at", "repeated", "fence", "due_at", "contradicted_at", "updated_at", "finished_at",
 )  # fmt: skip
 """The columns that a move may change."""
@@ -104,6 +105,7 @@ class _Work:
         self.entries: list[Entry] = []
         self.counts: Counter[counter.Key] = Counter()
         self.notices: list[delivery.Notice] = []
+        self.completed: list[Request] = []
 
     def make(self, row: Request | None, move: Move) -> Landing:
         if row is None:
@@ -123,6 +125,8 @@ class _Work:
         row.state, row.reason, row.detail, row.due_at = move.to, move.reason, move.detail, move.due_at
         for column, value in move.changes.items():
             setattr(row, column, value)
+        if move.to is not State.QUEUED:
+            row.stock_key = None
         row.updated_at = self.now
         self.changed[row.id] = row
         if (start, told) != (move.to, move.reason):
@@ -181,6 +185,8 @@ class _Work:
     def _tell(self, row: Request) -> None:
         if row.state in FINAL:
             row.finished_at = self.now
+        if row.state is State.COMPLETED:
+            self.completed.append(row)
         if row.state in _TOLD:
             self.notices.append(
                 delivery.Notice(
@@ -200,6 +206,7 @@ class _Work:
                 _UPDATE,
                 [{"row_id": row.id} | {name: getattr(row, name) for name in _WRITTEN} for row in rows],
             )
+        number.record(session, self.completed, self.now)
         event.append(session, self.entries)
         counter.add(session, self.counts)
         delivery.file(session, self.notices, self.now)
@@ -216,7 +223,7 @@ _UPDATE = (
 
 def contradiction(row: Request, move: Move) -> str | None:
     """Why this news cannot be true together with what we know; None where it can."""
-    number = move.changes.get("number")
+    named = move.changes.get("number")
     if move.reason == Reason.BY_PERSON:
         return None  # who settles by hand may correct what we know
     if row.state in (State.FAILED, State.CANCELLED) and move.to in (State.ACCEPTED, State.COMPLETED):
@@ -225,7 +232,7 @@ def contradiction(row: Request, move: Move) -> str | None:
         )
     if row.state is State.COMPLETED and move.to is State.FAILED:
         return "the upstream says failed after the request was completed: the number may not work"
-    if move.to in (State.ACCEPTED, State.COMPLETED) and number is not None and row.number not in (None, number):
+    if move.to in (State.ACCEPTED, State.COMPLETED) and named is not None and row.number not in (None, named):
         # Also while it is open: the answer to a first order that looked absent, beside that to the second.
-        return f"it was about {row.number}, and now the upstream names {number}: it may have been bought twice"
+        return f"it was about {row.number}, and now the upstream names {named}: it may have been bought twice"
     return None

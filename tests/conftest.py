@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 import sqlalchemy as sa
@@ -16,6 +17,9 @@ from models.base import make_engine
 from models.migrations import upgrade
 from tests import services
 from worker.embedded import EmbeddedBroker
+
+hypothesis.settings.register_profile("trunkline", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("trunkline")
 
 TEMPLATE = "trunkline_template"
 """The PostgreSQL database that is migrated once and copied for every test."""

@@ -19,6 +19,7 @@ from models.base import read, utc_now, write
 from models.delivery import Delivery
 from models.inbox import Received
 from models.request import Request
+from models.stock_watch import StockWatch
 from worker.destinations import Destinations
 from worker.lanes import Lanes
 from worker.limits import Limits
@@ -26,7 +27,7 @@ from worker.loop import Loop
 from worker.runtime import Runtime
 from worker.settings import load
 from worker.signing import Tokens, Uris
-from worker.upstreams.base import Answer, NotFound, Order, StockRow, Upstream
+from worker.upstreams.base import Answer, NotFound, Order, OwnedNumber, StockRow, Upstream
 
 T = TypeVar("T")
 
@@ -76,6 +77,12 @@ class ScriptedUpstream(Upstream):
     async def stock(self, query: Mapping[str, str], deadline: timedelta) -> list[StockRow]:
         return []
 
+    async def owned(self, deadline: timedelta) -> list[OwnedNumber]:
+        return []
+
+    async def check_access(self, deadline: timedelta) -> None:
+        """Lets everybody in."""
+
     async def close(self) -> None:
         """Has nothing to close."""
 
@@ -104,7 +111,7 @@ def working(
         loop=loop,
         uris=Uris(settings.public_url, Tokens(settings.secret_keys)),
         destinations=destinations,
-        _clients={NAME: client},
+        _clients={client.name: client},
     )
     try:
         yield runtime
@@ -116,6 +123,7 @@ _TIMES: Mapping[type[Any], Sequence[str]] = {
     Request: ("due_at", "updated_at", "unknown_since", "absent_at", "deadline"),
     Delivery: ("due_at",),
     Received: ("due_at",),
+    StockWatch: ("due_at",),
 }
 
 

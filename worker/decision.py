@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from models.due import Claim, Step
-from models.request import OnOutOfStock, Request
+from models.request import Kind, OnOutOfStock, Request
 from models.state import Reason, State
 from models.transition import Move
 from worker.backoff import backoff
@@ -79,7 +79,7 @@ def evidence(request_id: UUID, answer: Answer, actor: str, policy: Policy, now: 
 
 def _ours(id_: UUID, answer: Completed | Accepted, actor: str, policy: Policy, now: datetime) -> Move:
     """Proof that the upstream has the order. Not fenced: it is true whoever brings it."""
-    known = {"number": answer.number, "upstream_reference": answer.reference}
+    known = {"number": answer.number, "upstream_reference": answer.reference, "pool": answer.pool}
     changes: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
     changes |= {"retries": 0, "unknown_since": None}
     if isinstance(answer, Completed):
@@ -95,9 +95,9 @@ def _after_submit(row: Request, outcome: Outcome, policy: Policy, now: datetime)
             return _ours(row.id, outcome, "worker", policy, now)
         case Rejected(Reason.OUT_OF_STOCK, detail) if row.on_out_of_stock is OnOutOfStock.WAIT:
             due_at = min(now + policy.stock_interval, row.deadline)
-            return _fenced(row, State.QUEUED, Reason.OUT_OF_STOCK, detail, due_at, retries=0)
+            return _fenced(row, State.QUEUED, Reason.OUT_OF_STOCK, detail, due_at, retries=0, **_unpinned(row))
         case Rejected(reason, detail):
-            return _fenced(row, State.FAILED, reason, detail)
+            return _fenced(row, State.FAILED, reason, detail, **_unpinned(row))
         case Misconfigured():
             due_at = now + WHILE_PAUSED
             return _fenced(row, State.QUEUED, Reason.UPSTREAM_PAUSED, str(outcome), due_at)
@@ -112,6 +112,13 @@ def _after_submit(row: Request, outcome: Outcome, policy: Policy, now: datetime)
             detail = str(outcome) if isinstance(outcome, OutcomeUnknown) else "The upstream did not say what it did."
             due_at = now + FIRST_LOOK
             return _fenced(row, State.SUBMITTING, Reason.OUTCOME_UNKNOWN, detail, due_at, unknown_since=now)
+
+
+def _unpinned(row: Request) -> dict[str, Any]:
+    """A number that was picked, and then refused, was never ours: the request must not show it."""
+    if row.kind is not Kind.PROVISION or row.accepted_at is not None:
+        return {}
+    return {"number": None, "upstream_reference": None}
 
 
 def _again_later(row: Request, refusal: Unavailable, policy: Policy, now: datetime) -> Move:

@@ -9,18 +9,18 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from models import call, delivery, event, transition
-from models.base import REFUSED_VALUE, new_id, utc_now, write
+from models import delivery, event, transition
+from models.base import REFUSED_VALUE, utc_now, write
 from models.due import claim, settle
-from models.endpoint import EventType
 from models.event import Entry, EventKind
 from models.inbox import Purpose, Received
-from models.request import Request
 from models.transition import Move
+from worker import ownership
 from worker.decision import evidence, name_of
 from worker.runtime import Runtime
+from worker.signing import PORTAL
 from worker.upstreams import DIALECTS
-from worker.upstreams.base import Answer, Dialect, FinishedCall, Incoming, Unreadable
+from worker.upstreams.base import Answer, Dialect, FinishedCall, InboundMessage, Incoming, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,17 @@ CHUNK = 200
 LEASE = timedelta(seconds=60)
 """Reading a chunk takes well under a second; a process that died leaves its rows to others after this."""
 
-NO_READER = "Trunkline does not read this kind of event from this upstream; it is kept as it came."
+NO_READER = "Trunkline knows no such upstream; it is kept as it came."
 NO_REQUEST = "No such request. (The token is good: was the database restored from a backup?)"
+NOT_OURS = "None of our numbers then, as far as we know: {}."
+
+PLACED_WITHIN = 7
+"""Times that an event is read whose number we do not hold: it may have been quicker than the order's own answer."""
+
+FIRST_WAIT = timedelta(seconds=15)
+"""Before the second reading; doubles, so that the last is a quarter of an hour after the event."""
+
+Events = Sequence[FinishedCall] | Sequence[InboundMessage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,8 @@ class _Read:
     """An inbox row, and what it says; `problem` where it says nothing that we understand."""
 
     row: Received
-    said: Answer | FinishedCall | None = None
+    answer: Answer | None = None
+    events: Events = ()
     problem: str | None = None
 
 
@@ -68,85 +78,67 @@ def _apply_alone(runtime: Runtime, read: _Read) -> None:
 
 def _read(dialect: Dialect | None, row: Received) -> _Read:
     incoming = Incoming(row.method, row.query, row.content_type, row.body)
+    if dialect is None:
+        return _Read(row, problem=NO_READER)
     try:
-        if dialect is not None and row.purpose is Purpose.CALLBACK:
-            return _Read(row, dialect.read_completion(incoming))
-        if dialect is not None and row.purpose is Purpose.CALL:
-            return _Read(row, dialect.read_call(incoming))
+        match row.purpose:
+            case Purpose.CALLBACK:
+                return _Read(row, answer=dialect.read_completion(incoming))
+            case Purpose.CALL:
+                return _Read(row, events=dialect.read_calls(incoming))
+            case Purpose.SMS:
+                return _Read(row, events=dialect.read_messages(incoming))
     except Unreadable as error:
         return _Read(row, problem=str(error))
     except Exception as error:
         # A fault of ours in reading one row must not keep the others waiting. It stays in the inbox, visible.
         log.exception("cannot read inbox row %s from %s", row.id, row.upstream)
         return _Read(row, problem=f"Trunkline's own reader failed: {type(error).__name__}")
-    return _Read(row, problem=NO_READER)
 
 
 def apply(session: Session, runtime: Runtime, read: Sequence[_Read], now: datetime) -> None:
-    """Write down what was read: history, moves and calls; each row done, or set aside with its problem."""
-    requests = transition.lock(session, {one.row.request_id for one in read})
+    """Write down what was read: history, moves, calls and messages; each row done, or set aside with its problem."""
+    requests = transition.lock(session, {one.row.request_id for one in read if one.row.request_id != PORTAL})
     event.append(session, [_entry(one) for one in read if one.row.request_id in requests])
     moves = [move for one in read if (move := _move(runtime, one, now)) is not None]
     transition.apply(session, requests, moves, now)
-    notices = [
-        notice
-        for one in read
-        if isinstance(one.said, FinishedCall) and (request := requests.get(one.row.request_id)) is not None
-        if (notice := _keep_call(session, request, one.row, one.said)) is not None
-    ]
-    delivery.file(session, notices, now)
+    happened = [ownership.Happened(one.row, said) for one in read for said in one.events]
+    placed = ownership.place(session, happened, requests)
+    delivery.file(session, ownership.keep(session, placed), now)
+    homeless = {id(one.row): one for one in happened if one not in placed}
     for one in read:
-        one.row.due_at = None
-        one.row.problem = one.problem or (None if one.row.request_id in requests else NO_REQUEST)
-        one.row.applied_at = now if one.row.problem is None else None
+        lost = homeless.get(id(one.row))
+        is_placed = bool(one.events) and lost is None
+        is_known = is_placed or one.row.request_id == PORTAL or one.row.request_id in requests
+        _settle(one, now, is_known=is_known, lost=lost)
     settle(session, Received, [one.row for one in read], ("due_at", "problem", "applied_at"))
 
 
+def _settle(one: _Read, now: datetime, *, is_known: bool, lost: ownership.Happened | None) -> None:
+    row = one.row
+    row.due_at = None
+    row.problem = one.problem or (None if is_known else NO_REQUEST)
+    if row.problem is None and lost is not None:
+        row.problem = NOT_OURS.format(lost.said.number or "it names no number")
+        if row.attempts < PLACED_WITHIN:
+            row.due_at = now + FIRST_WAIT * float(2 ** (row.attempts - 1))
+    row.applied_at = now if row.problem is None else None
+
+
 def _move(runtime: Runtime, one: _Read, now: datetime) -> Move | None:
-    if one.said is None or isinstance(one.said, FinishedCall):
+    if one.answer is None or one.row.request_id == PORTAL:
         return None
-    policy = runtime.policy(one.row.upstream)
-    return evidence(one.row.request_id, one.said, "callback", policy, now)
+    return evidence(one.row.request_id, one.answer, "callback", runtime.policy(one.row.upstream), now)
 
 
 def _entry(one: _Read) -> Entry:
-    if isinstance(one.said, FinishedCall):
-        says, detail = "call", one.said.status
-    elif one.said is not None:
-        says, detail = name_of(one.said), getattr(one.said, "detail", None)
-    else:
-        says, detail = "unreadable", one.problem
+    says, detail = "unreadable", one.problem
+    if one.answer is not None:
+        says, detail = name_of(one.answer), getattr(one.answer, "detail", None)
+    elif one.problem is None:
+        says = "call" if one.row.purpose is Purpose.CALL else "message"
+        detail = next((said.status for said in one.events if isinstance(said, FinishedCall)), None)
     data = {"says": says, "purpose": one.row.purpose.value, "method": one.row.method, "inbox": str(one.row.id)}
     return Entry(
         one.row.request_id, one.row.received_at, EventKind.CALLBACK, one.row.upstream, detail=detail, data=data
-    )
-
-
-def _keep_call(session: Session, request: Request, row: Received, said: FinishedCall) -> delivery.Notice | None:
-    """Store a call and say whom to tell; None where the upstream had told it before."""
-    values = {
-        "id": new_id(),
-        "upstream": row.upstream,
-        "upstream_reference": said.reference,
-        "request_id": request.id,
-        "requester_id": request.requester_id,
-        "number": said.number or request.number,
-        "caller": said.caller,
-        "answer_point": said.answer_point,
-        "status": said.status,
-        "duration": said.duration,
-        "started_at": said.started_at,
-        "started_at_raw": said.started_at_raw,
-        "parameters": dict(said.parameters),
-        "received_at": row.received_at,
-    }
-    if not call.keep(session, values):
-        return None
-    return delivery.Notice(
-        EventType.CALL_FINISHED,
-        request.requester_id,
-        call.view(call.Call(**values)),
-        request_id=request.id,
-        endpoint_id=request.endpoint_id,
-        notify_url=request.notify_url,
     )

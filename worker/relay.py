@@ -13,7 +13,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, heartbeat, parking
+from models import counter, delivery, heartbeat, parking, reservation
 from models.base import read, utc_now, write
 from models.batch import Batch, BatchState, view
 from models.delivery import Delivery
@@ -21,7 +21,7 @@ from models.due import count_due, count_due_requests
 from models.endpoint import EventType
 from models.inbox import Received
 from models.state import OPEN, State
-from worker import deliver, hints, inbox, workflow
+from worker import deliver, hints, inbox, stock, workflow
 from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES
 from worker.runtime import Runtime
 
@@ -45,12 +45,16 @@ def tick(runtime: Runtime) -> None:
 def count_all(session: Session, now: datetime) -> dict[str, tuple[int, int, Callable[[int], None]]]:
     """For each queue: how much is due, how much a worker takes at once, and how to say so."""
     due: dict[str, tuple[int, int, Callable[[int], None]]] = {
-        queue: (count_due_requests(session, name, now), workflow.CHUNK, _hint_upstream(name))
+        queue: (_due_at(session, name, now), workflow.CHUNK, _hint_upstream(name))
         for name, queue in UPSTREAM_QUEUES.items()
     }
     due[INBOX] = (count_due(session, Received, now), inbox.CHUNK, hints.inbox)
     due[DELIVERIES] = (count_due(session, Delivery, now), deliver.CHUNK, hints.deliveries)
     return due
+
+
+def _due_at(session: Session, name: str, now: datetime) -> int:
+    return count_due_requests(session, name, now) + stock.count_due(session, name, now)
 
 
 def _hint_upstream(name: str) -> Callable[[int], None]:
@@ -60,6 +64,7 @@ def _hint_upstream(name: str) -> Callable[[int], None]:
 def _beat_and_finish(session: Session, now: datetime) -> int:
     heartbeat.beat(session, HEARTBEAT, now)
     parking.sort_out(session, now)
+    reservation.forget(session, now)
     return finish_batches(session, now)
 
 

@@ -22,7 +22,7 @@ CHUNK = 1_000
 
 COLUMNS = (
     "position", "id", "custom_id", "custom_group", "upstream", "kind", "state", "reason", "detail", "number",
-    "upstream_reference", "attempts", "created_at", "updated_at", "finished_at",
+    "upstream_reference", "pool", "attempts", "created_at", "updated_at", "finished_at",
 )  # fmt: skip
 
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")

@@ -29,6 +29,9 @@ KEY_BYTES = 1
 
 ID_BYTES = 16
 
+PORTAL = UUID(int=0)
+"""In place of a request, in the addresses that are entered once in a vendor's portal and serve all numbers there."""
+
 
 class BadToken(Exception):
     """The token is none of ours, or is for something else. Callers answer 404, the same for every cause."""
@@ -112,6 +115,10 @@ class Uris:
 
     def sms(self, upstream: str, request_id: UUID) -> str:
         return self._uri("sms", upstream, Purpose.SMS, request_id)
+
+    def of_portal(self, upstream: str) -> dict[str, str]:
+        """The addresses for a vendor's portal, by what is sent there."""
+        return {"calls": self.call(upstream, PORTAL), "messages": self.sms(upstream, PORTAL)}
 
     def _uri(self, path: str, upstream: str, purpose: Purpose, request_id: UUID) -> str:
         return f"{self._public_url}/{path}/{upstream}/{self._tokens.make(upstream, purpose, request_id)}"

@@ -7,7 +7,7 @@ from typing import Any
 from celery.signals import worker_process_shutdown
 
 from worker import deliver as delivering
-from worker import hints, relay, runtime, workflow
+from worker import hints, relay, runtime, stock, workflow
 from worker import inbox as reading
 from worker.app import app
 
@@ -18,7 +18,8 @@ def advance(upstream: str) -> None:
     here = runtime.current()
 
     def work() -> None:
-        if workflow.advance(here, upstream):
+        more = workflow.advance(here, upstream)
+        if stock.look(here, upstream) or more:
             hints.upstream(upstream)
 
     here.lanes.run(upstream, work)

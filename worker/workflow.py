@@ -11,18 +11,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import event, upstream
-from models.base import REFUSED_VALUE, utc_now, write
+from models import event, number, stock_watch, upstream
+from models.base import REFUSED_VALUE, read, utc_now, write
 from models.due import Claim, Step, claim_requests
 from models.event import Entry, EventKind
-from models.state import Reason
-from models.transition import Landing, transition
+from models.request import Kind
+from models.state import Reason, State
+from models.transition import Landing, Move, transition
+from worker import stock
 from worker.decision import Outcome, Policy, decide, name_of
 from worker.limits import Permits
+from worker.picking import Picker
 from worker.runtime import Runtime
 from worker.upstreams.base import Misconfigured, Order, OutcomeUnknown, Unavailable, Undecidable, Upstream, WrongAccount
 
@@ -71,8 +75,11 @@ def _ask_and_record(
     """Each answer frees its permit as it comes: one call that hangs keeps no other from being made."""
     within = runtime.settings.upstreams[client.name].answer_within
 
+    picker = Picker(runtime.engine, client.name, sent_until)
+    references = _number_references(runtime, claims)
+
     async def one(claim: Claim) -> Result:
-        return await _ask(client, claim, _order(runtime, claim), within, sent_until)
+        return await _ask(client, claim, _order(runtime, claim, picker, references), within, sent_until)
 
     for group in runtime.loop.stream(claims, one):
         runtime.limits.give_back(permits, len(group))
@@ -94,7 +101,17 @@ def _record(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
         write(runtime.engine, lambda session: record(session, name, [held], policy, utc_now()))
 
 
-def _order(runtime: Runtime, claim: Claim) -> Order:
+def _number_references(runtime: Runtime, claims: Sequence[Claim]) -> dict[number.Key, str | None]:
+    """The upstream's own ids of the numbers that are to be changed or given up."""
+    rows = [claim.request for claim in claims if claim.request.kind is not Kind.PROVISION]
+    keys = [(row.upstream, row.number) for row in rows if row.number is not None]
+    if not keys:
+        return {}
+    held = read(runtime.engine, lambda session: number.held(session, keys))
+    return {key: one.upstream_reference for key, one in held.items()}
+
+
+def _order(runtime: Runtime, claim: Claim, picker: Picker, references: dict[number.Key, str | None]) -> Order:
     row = claim.request
     return Order(
         request_id=row.id,
@@ -107,6 +124,8 @@ def _order(runtime: Runtime, claim: Claim) -> Order:
         callback_uri=runtime.uris.callback(row.upstream, row.id),
         call_uri=runtime.uris.call(row.upstream, row.id),
         sms_uri=runtime.uris.sms(row.upstream, row.id),
+        pick=partial(picker.pick, claim),
+        number_reference=references.get((row.upstream, row.number or "")),
         repeated=row.repeated,
     )
 
@@ -140,6 +159,7 @@ def _our_fault(claim: Claim, error: Exception) -> Outcome:
 def record(session: Session, name: str, results: Sequence[Result], policy: Policy, now: datetime) -> None:
     """Write answers down: the attempts as history, then the moves, and a pause where an answer calls for one."""
     moves = [decide(result.claim, result.outcome, policy, result.at) for result in results]
+    moves = _wait_for_stock(session, name, results, moves, policy, now)
     event.append(session, [_attempt(result) for result in results])
     landings = transition(session, moves, now)
     event.append(
@@ -148,6 +168,22 @@ def record(session: Session, name: str, results: Sequence[Result], policy: Polic
     )
     for result in results:
         _pause_where_needed(session, name, result, now)
+
+
+def _wait_for_stock(
+    session: Session, name: str, results: Sequence[Result], moves: Sequence[Move], policy: Policy, now: datetime
+) -> list[Move]:
+    """The moves; those that wait for stock wait for a look that serves all who wait for the same."""
+    parked, wishes = list(moves), []
+    for place, (result, move) in enumerate(zip(results, moves, strict=True)):
+        row = result.claim.request
+        if (move.to, move.reason) != (State.QUEUED, Reason.OUT_OF_STOCK):
+            continue
+        if (wish := stock.wish(name, row.spec)) is not None:
+            parked[place] = stock.parked(move, wish, row.deadline, now)
+            wishes.append(wish)
+    stock_watch.watch(session, name, wishes, now + policy.stock_interval)
+    return parked
 
 
 def _attempt(result: Result) -> Entry:

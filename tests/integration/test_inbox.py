@@ -62,9 +62,9 @@ class PlainDialect(Dialect):
                 raise KeyError("status")
         raise Unreadable("no word that we know")
 
-    def read_call(self, incoming: Incoming) -> FinishedCall:
+    def read_calls(self, incoming: Incoming) -> list[FinishedCall]:
         _, reference = incoming.body.decode().split()
-        return FinishedCall(reference, None, "+61400000001", None, "answered", 61, None, None, {"id": reference})
+        return [FinishedCall(reference, None, "+61400000001", None, "answered", 61, None, None, {"id": reference})]
 
 
 @pytest.fixture(autouse=True)
@@ -201,9 +201,9 @@ def test_what_cannot_be_understood_stays_visible_and_hinders_no_other(
 def test_a_message_from_an_upstream_that_nobody_reads_is_kept(runtime: Runtime, engine: Engine) -> None:
     (id_,) = accepted(engine)
     came(engine, id_, "hello", Purpose.SMS)
-    came(engine, id_, "hello there", name="telmetrics")
+    came(engine, id_, "hello there", name="acme")
     read_inbox(runtime)
-    assert [row.problem for row in every(engine, Received)] == [NO_READER, NO_READER]
+    assert [row.problem for row in every(engine, Received)] == ["avanser sends no messages", NO_READER]
 
 
 def test_news_about_a_request_that_is_not_there_are_kept(runtime: Runtime, engine: Engine) -> None:
