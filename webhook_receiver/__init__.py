@@ -16,7 +16,9 @@ from webhook_receiver.deliveries import deliveries
 from webhook_receiver.docs import docs
 from webhook_receiver.endpoints import endpoints
 from webhook_receiver.health import health
+from webhook_receiver.messages import messages
 from webhook_receiver.metrics import HttpTimes, Rows, metrics
+from webhook_receiver.numbers import numbers
 from webhook_receiver.requests import requests
 from webhook_receiver.stock import stock
 from worker.app import configure
@@ -24,7 +26,7 @@ from worker.intake import Intake
 from worker.settings import Settings
 from worker.signing import Tokens
 
-APIS = (requests, batches, calls, deliveries, endpoints, stock, health, metrics, docs)
+APIS = (requests, batches, numbers, calls, messages, stock, deliveries, endpoints, health, metrics, docs)
 """Every group of routes whose operations are declared, and so documented."""
 
 HEADERS = {

@@ -14,9 +14,11 @@ from webhook_receiver.operations import Answer, Operation
 from webhook_receiver.problems import MEDIA_TYPE
 from webhook_receiver.schemas import ProblemShape
 
-_VARIABLE = re.compile(r"<uuid:(\w+)>")
+_VARIABLE = re.compile(r"<(?:(uuid):)?(\w+)>")
 
 Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
 Key = tuple[type[BaseModel], JsonSchemaMode]
 """Which model, and whether as it is taken or as it is given."""
 
@@ -40,7 +42,7 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     )
     paths: dict[str, Any] = {}
     for operation in operations:
-        path = _VARIABLE.sub(r"{\1}", operation.path)
+        path = _VARIABLE.sub(r"{\2}", operation.path)
         paths.setdefault(path, {})[operation.method.lower()] = writer.operation(operation)
     return {
         "openapi": "3.1.0",
@@ -94,8 +96,8 @@ class _Writer:
 
     def _parameters(self, operation: Operation) -> list[Schema]:
         found: list[Schema] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-            for name in _VARIABLE.findall(operation.path)
+            {"name": name, "in": "path", "required": True, "schema": _TEXT | ({"format": form} if form else {})}
+            for form, name in _VARIABLE.findall(operation.path)
         ]
         for model, place in ((operation.query, "query"), (operation.headers, "header")):
             if model is not None:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import event
 from models.base import read, utc_now, write
+from models.intake import Taken
 from models.listing import Filters, list_requests
 from models.request import Kind, Request, view
 from models.requester import Caller, Scope
@@ -82,9 +83,16 @@ def create_request(caller: Caller) -> ResponseReturnValue:
     With the header `Idempotency-Key`, asking again is harmless: the same key and body give 200 and the request
     that there is. The same key with another body gives 422.
     """
-    body, key = read_object(), _idempotency_key()
+    body, key = read_object(), idempotency_key()
+    return answer_taken(
+        caller, lambda: here().intake.take_one(caller.requester_id, body, key, utc_now(), actor_of(caller))
+    )
+
+
+def answer_taken(caller: Caller, take: Callable[[], Taken]) -> ResponseReturnValue:
+    """Take a request and answer with it: 202 where it is new, 200 where there was one. Raises Problem, 422."""
     try:
-        taken = here().intake.take_one(caller.requester_id, body, key, utc_now(), actor_of(caller))
+        taken = take()
     except Invalid as error:
         raise invalid(error.faults) from None
     except Conflict:
@@ -97,7 +105,8 @@ def create_request(caller: Caller) -> ResponseReturnValue:
     return flask.jsonify(view(request)), status, {"Location": f"/v1/requests/{request.id}"}
 
 
-def _idempotency_key() -> str | None:
+def idempotency_key() -> str | None:
+    """The header's value. Raises Problem, 422, where it is none."""
     try:
         return KeyHeader.model_validate(dict(flask.request.headers)).idempotency_key
     except ValidationError:

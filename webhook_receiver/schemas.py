@@ -42,6 +42,7 @@ class RequestShape(Shape):
     detail: str | None = Field(description="A sentence for people.")
     number: str | None = Field(description="E.164.")
     upstream_reference: str | None
+    pool: str | None = Field(description="The stock that the number was taken from, where the upstream tells.")
     custom_id: str | None
     custom_group: str | None
     batch: UUID | None
@@ -107,6 +108,26 @@ class BatchTaken(BatchShape):
     errors: list[RowFault]
 
 
+class NumberShape(Shape):
+    """A number from when we got it to when we gave it up. One that comes back later is another."""
+
+    model_config = ConfigDict(title="Number")
+
+    id: UUID
+    number: str = Field(description="E.164.")
+    upstream: str
+    upstream_reference: str | None
+    request: UUID = Field(description="That it came from; of a number older than Trunkline, the first that changed it.")
+    custom_id: str | None
+    custom_group: str | None
+    pool: str | None = Field(description="The stock that it was taken from, where the upstream tells.")
+    configuration: dict[str, Any] = Field(description="As it was asked for, with every update since.")
+    held_since: datetime
+    changed_at: datetime
+    released_at: datetime | None = Field(description="When it was given up; null while it is held.")
+    released_by: UUID | None = Field(description="The request that gave it up; null where it was lost otherwise.")
+
+
 class CallShape(Shape):
     """A finished call on a number."""
 
@@ -123,6 +144,24 @@ class CallShape(Shape):
     duration: int | None = Field(description="Seconds.")
     started_at: datetime | None
     started_at_raw: str | None
+    parameters: dict[str, Any]
+    received_at: datetime
+
+
+class MessageShape(Shape):
+    """A text message to a number."""
+
+    model_config = ConfigDict(title="Message")
+
+    id: UUID
+    upstream: str
+    upstream_reference: str
+    request: UUID
+    number: str | None
+    sender: str | None
+    text: str | None
+    sent_at: datetime | None
+    sent_at_raw: str | None
     parameters: dict[str, Any]
     received_at: datetime
 
@@ -179,7 +218,9 @@ class StockShape(Shape):
     country: str | None
     region: str | None
     type: str | None
-    pool: str | None
+    pool: str | None = Field(description="Which of the upstream's stocks it is in, where it has several.")
+    classification: str | None = Field(description="Its class, and so its price, where the upstream has classes.")
+    capabilities: list[str] = Field(description="What it can do, such as SMS, where the upstream tells.")
 
 
 class Check(Shape):

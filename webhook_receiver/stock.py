@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
@@ -18,9 +16,10 @@ from webhook_receiver.context import here
 from webhook_receiver.operations import Answer, Api
 from webhook_receiver.problems import Problem, bad_parameters
 from webhook_receiver.queries import Query
-from worker.settings import Settings, SettingsError
-from worker.upstreams import DIALECTS, make_client
-from worker.upstreams.base import StockRow, Unavailable, WrongAccount
+from worker import inquiry
+from worker.settings import SettingsError
+from worker.upstreams import DIALECTS
+from worker.upstreams.base import BadQuery, Unavailable, WrongAccount
 
 ANSWER_WITHIN = timedelta(seconds=10)
 """A person waits for this, and a thread of ours with them."""
@@ -47,14 +46,17 @@ class StockQuery(Query):
 def list_stock(_caller: Caller, query: StockQuery) -> ResponseReturnValue:
     """Numbers that an upstream could sell now, asked of it now.
 
-    Parameters besides `upstream` are that upstream's own: for AVANSER `country`, `szu` and so on.
+    Parameters besides `upstream` are that upstream's own: for AVANSER `country`, `szu` and so on. 422 names the one
+    that the upstream cannot be asked, or `upstream` where it shows no stock.
     """
+    if query.upstream not in DIALECTS:
+        raise bad_parameters({"upstream": f"must be one of {', '.join(DIALECTS)}"})
     try:
-        rows = asyncio.run(_ask(query.upstream, here().settings, query.model_extra or {}))
-    except KeyError:
-        raise bad_parameters({"upstream": f"must be one of {', '.join(DIALECTS)}"}) from None
+        rows = inquiry.stock(query.upstream, here().settings, query.model_extra or {}, ANSWER_WITHIN)
     except SettingsError:
         raise bad_parameters({"upstream": f"{query.upstream} is not set up here"}) from None
+    except BadQuery as error:
+        raise bad_parameters({error.parameter or "upstream": str(error)}) from None
     except WrongAccount:
         detail = f"{query.upstream} answered for an account that is not ours."
         raise Problem(HTTPStatus.BAD_GATEWAY, "wrong_account", detail) from None
@@ -62,23 +64,4 @@ def list_stock(_caller: Caller, query: StockQuery) -> ResponseReturnValue:
         headers = {} if error.retry_after is None else {"Retry-After": str(int(error.retry_after.total_seconds()) + 1)}
         code = "over_limit" if error.reason == "over_limit" else "upstream_unavailable"
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, code, f"{query.upstream}: {error}.", headers=headers) from None
-    return flask.jsonify(data=[_view(row) for row in rows], next_cursor=None)
-
-
-async def _ask(name: str, settings: Settings, query: Mapping[str, str]) -> list[StockRow]:
-    """On a loop and a connection of its own: rare enough, and nothing is left behind."""
-    client = make_client(name, settings)
-    try:
-        return await client.stock(query, ANSWER_WITHIN)
-    finally:
-        await client.close()
-
-
-def _view(row: StockRow) -> dict[str, str | None]:
-    return {
-        "number": row.number,
-        "country": row.country,
-        "region": row.region,
-        "type": row.type,
-        "pool": row.pool,
-    }
+    return flask.jsonify(data=[inquiry.view(row) for row in rows], next_cursor=None)

@@ -1,6 +1,7 @@
-"""Endpoints, deliveries, calls and stock over HTTP."""
+"""Endpoints, deliveries and stock over HTTP."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,8 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import call
-from models.base import new_id, read, utc_now, write
+from models.base import make_engine, new_id, read, utc_now, write
 from models.delivery import Delivery, DeliveryState
 from models.endpoint import Endpoint, EventType
 from models.requester import Scope
@@ -19,7 +19,15 @@ from models.state import State
 from models.transition import Move, transition
 from tests.factory import NOW, make_endpoint, make_requester, make_requests
 from tests.receiver import Api, receiver, settings_for
-from tests.sandbox import ACCOUNT, PASSWORD, USERNAME, SandboxServer
+from tests.sandbox import (
+    ACCOUNT,
+    MESSAGEMEDIA_KEY,
+    MESSAGEMEDIA_SECRET,
+    PASSWORD,
+    TELMETRICS_TOKEN,
+    USERNAME,
+    SandboxServer,
+)
 
 URL = "https://crm.example/results"
 
@@ -130,61 +138,75 @@ def test_what_is_another_requesters_is_not_there(api: Api, path: str) -> None:
     assert read(api.engine, lambda session: session.get_one(Delivery, row.id)).due_at is None
 
 
-def keep_call(api: Api, reference: str, number: str, received_at: datetime) -> None:
-    owner = make_requester(api.engine)
-    row: dict[str, Any] = {
-        "id": new_id(),
-        "upstream": "avanser",
-        "upstream_reference": reference,
-        "request_id": new_id(),
-        "requester_id": owner.id,
-        "number": number,
-        "caller": "+61400123456",
-        "answer_point": None,
-        "status": "answered",
-        "duration": 12,
-        "started_at": received_at,
-        "started_at_raw": "2017-06-11T16:49:17+10:00",
-        "parameters": {"callid": reference},
-        "received_at": received_at,
-    }
-    write(api.engine, lambda session: call.keep(session, row))
-
-
-def test_calls_are_found_by_number_in_any_form_and_by_time(api: Api) -> None:
-    keep_call(api, "1", "+61280740801", datetime(2026, 1, 1, tzinfo=UTC))
-    keep_call(api, "2", "+61280740802", datetime(2026, 1, 2, tzinfo=UTC))
-
-    def found(query: str) -> list[str]:
-        return [one["upstream_reference"] for one in (api.get(f"/v1/calls?{query}").json or {})["data"]]
-
-    assert found("") == ["2", "1"]
-    assert found("number=%2B61280740801") == found("number=(02)%208074%200801") == ["1"]
-    assert found("since=2026-01-02T00:00:00Z") == found("since=2026-01-02T10:00:00%2B10:00") == ["2"]
-
-
 @pytest.fixture(scope="module")
 def sandbox() -> Any:
     with SandboxServer() as running:
         yield running
 
 
-def test_stock_is_the_upstreams_own_in_our_form(
-    monkeypatch: pytest.MonkeyPatch, database_url: str, engine: Engine, tmp_path: Path, sandbox: SandboxServer
-) -> None:
-    account = {"USERNAME": USERNAME, "PASSWORD": PASSWORD, "ACCOUNT_ID": ACCOUNT, "URL": f"{sandbox.url}/avanser/v1"}
-    more = {f"TRUNKLINE_AVANSER_{name}": value for name, value in account.items()}
-    with receiver(settings_for(monkeypatch, database_url, str(tmp_path), **more), engine) as api:
-        answer = api.get("/v1/stock?upstream=avanser&country=AU&szu=sydney")
+@pytest.fixture
+def selling(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, tmp_path: Path, sandbox: SandboxServer) -> Iterator[Api]:
+    """The receiver, with the sandbox for all upstreams."""
+    credentials = {
+        "AVANSER_URL": sandbox.avanser_url,
+        "AVANSER_USERNAME": USERNAME,
+        "AVANSER_PASSWORD": PASSWORD,
+        "AVANSER_ACCOUNT_ID": ACCOUNT,
+        "MESSAGEMEDIA_URL": sandbox.messagemedia_url,
+        "MESSAGEMEDIA_KEY": MESSAGEMEDIA_KEY,
+        "MESSAGEMEDIA_SECRET": MESSAGEMEDIA_SECRET,
+        "TELMETRICS_URL": sandbox.telmetrics_url,
+        "TELMETRICS_TOKEN": TELMETRICS_TOKEN,
+    }
+    more = {f"TRUNKLINE_{name}": value for name, value in credentials.items()}
+    engine = make_engine(sqlite_url)
+    with receiver(settings_for(monkeypatch, sqlite_url, str(tmp_path), **more), engine) as api:
+        yield api
+    engine.dispose()
+
+
+def test_stock_is_the_upstreams_own_in_our_form(selling: Api) -> None:
+    answer = selling.get("/v1/stock?upstream=avanser&country=AU&szu=sydney")
 
     assert answer.status_code == 200
     rows = (answer.json or {})["data"]
     assert rows
-    assert all(row["number"].startswith("+61") for row in rows)
+    assert all(row["number"].startswith("+61") and row["pool"] for row in rows)
+    assert all((row["classification"], row["capabilities"]) == (None, []) for row in rows)
+
+
+def test_stock_tells_what_a_number_costs_and_can_do_where_the_upstream_does(selling: Api) -> None:
+    answer = selling.get("/v1/stock?upstream=messagemedia&country=AU&service_types=SMS")
+
+    assert answer.status_code == 200
+    rows = (answer.json or {})["data"]
+    assert rows
+    assert all(row["number"].startswith("+61") and "SMS" in row["capabilities"] for row in rows)
+    assert {row["classification"] for row in rows} <= {"BRONZE", "SILVER", "GOLD"}
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "said"),
+    [
+        ("upstream=messagemedia&country=AU&szu=sydney", "szu", "cannot be asked by szu"),
+        ("upstream=messagemedia&country=Australia", "country", "country: "),
+        ("upstream=telmetrics", "upstream", "Telmetrics has no stock"),
+        ("upstream=telmetrics&city=Toronto", "upstream", "Telmetrics has no stock"),
+    ],
+)
+def test_what_an_upstreams_stock_cannot_be_asked_is_422_and_named(
+    selling: Api, query: str, parameter: str, said: str
+) -> None:
+    answer = selling.get(f"/v1/stock?{query}")
+
+    assert answer.status_code == 422
+    (error,) = (answer.json or {})["errors"]
+    assert error["parameter"] == parameter
+    assert said in error["detail"]
 
 
 def test_stock_of_an_upstream_that_does_not_answer_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.settings.avanser, "url", "http://127.0.0.1:1/v1")
+    monkeypatch.setattr(api.settings.upstreams["avanser"], "url", "http://127.0.0.1:1/v1")
     answer = api.get("/v1/stock?upstream=avanser&country=AU")
     assert (answer.status_code, (answer.json or {})["code"]) == (503, "upstream_unavailable")
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from models.request import Kind
 from models.requester import Scope
 from tests.factory import make_requester
+from tests.holding import done
 from tests.receiver import BODY, COLUMNS, SPEC, Api, csv_file, row
 
 DEEP = 100_000
@@ -152,6 +154,21 @@ def test_an_idempotency_key_that_is_none_is_422(api: Api, key: str) -> None:
         ("/v1/calls?since=yesterday", "since"),
         ("/v1/calls?since=2026-01-01T00:00:00", "since"),
         ("/v1/calls?since=0001-01-01T00:00:00%2B14:00", "since"),
+        ("/v1/calls?cursor=x", "cursor"),
+        ("/v1/messages?number=none", "number"),
+        ("/v1/messages?number=%00", "number"),
+        ("/v1/messages?since=yesterday", "since"),
+        ("/v1/messages?since=2026-01-01T00:00:00", "since"),
+        ("/v1/messages?cursor=x", "cursor"),
+        ("/v1/messages?limit=0", "limit"),
+        ("/v1/messages?sender=0400000001", "sender"),
+        ("/v1/numbers?upstream=nobody", "upstream"),
+        ("/v1/numbers?released=maybe", "released"),
+        ("/v1/numbers?released=True", "released"),
+        ("/v1/numbers?cursor=x", "cursor"),
+        ("/v1/numbers?limit=0", "limit"),
+        ("/v1/numbers?q=%00", "q"),
+        ("/v1/numbers?state=held", "state"),
         ("/v1/deliveries?state=lost", "state"),
         ("/v1/deliveries?request=7", "request"),
     ],
@@ -162,6 +179,54 @@ def test_a_wrong_parameter_is_422_and_named(api: Api, path: str, parameter: str)
 
     assert answer.status_code == 422
     assert [error["parameter"] for error in (answer.json or {})["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize("query", ["now=maybe", "now=2", "now=true&now=true", "later=true"])
+def test_a_release_with_a_wrong_parameter_is_422_and_nothing_is_given_up(api: Api, query: str) -> None:
+    done(api.engine)
+    answer = api.call("DELETE", f"/v1/numbers/0280740801?{query}")
+
+    assert answer.status_code == 422
+    assert [error["parameter"] for error in (answer.json or {})["errors"]] == [query.partition("=")[0]]
+    assert [request.kind for request in api.requests()] == [Kind.PROVISION]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "\x07", "\xe9"])
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_change_under_an_idempotency_key_that_is_none_is_422(api: Api, method: str, key: str) -> None:
+    done(api.engine)
+    sent: dict[str, Any] | None = {"spec": {}} if method == "PATCH" else None
+    answer = api.call(method, "/v1/numbers/0280740801", json=sent, headers={"Idempotency-Key": key})
+
+    assert answer.status_code == 422
+    assert [error["parameter"] for error in (answer.json or {})["errors"]] == ["Idempotency-Key"]
+    assert [request.kind for request in api.requests()] == [Kind.PROVISION]
+
+
+@pytest.mark.parametrize(
+    ("raw", "media_type", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b'{"spec": {}, "spec": {}}', "application/json", 400),
+        (b"[]", "application/json", 422),
+        (b'{"custom_id": "\\u0000"}', "application/json", 422),
+        (b'{"custom_group": "\\ud800"}', "application/json", 422),
+        (b'{"\\ud800": 1}', "application/json", 422),
+        (b"{}", "text/plain", 415),
+        (b"{}", None, 415),
+        (b'{"spec": {"name": "' + b"x" * 1_048_576 + b'"}}', "application/json", 413),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_change_that_cannot_be_read_changes_nothing(
+    api: Api, raw: bytes, media_type: str | None, status: int
+) -> None:
+    done(api.engine)
+    answer = api.call("PATCH", "/v1/numbers/0280740801", data=raw, media_type=media_type)
+
+    assert answer.status_code == status
+    assert [request.kind for request in api.requests()] == [Kind.PROVISION]
 
 
 @pytest.mark.parametrize(

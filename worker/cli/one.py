@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from sqlalchemy.engine import Engine
 
 from models.base import read, utc_now
+from models.intake import Taken
 from models.request import Request, view
 from models.requester import DEFAULT_REQUESTER
 from worker.cli.actor import actor
@@ -18,6 +21,7 @@ from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.run import BAD_INPUT, Refusal, command, settings, wants_json
 from worker.fault import Fault
 from worker.intake import Conflict, Intake, Invalid
+from worker.settings import Settings
 from worker.strict_json import Unreadable, parse
 
 
@@ -28,24 +32,35 @@ from worker.strict_json import Unreadable, parse
 def request(*, body: str, requester: str, key: str | None) -> None:
     """Take one request: its JSON, @FILE, or - for standard input."""
     configured = settings()
-    asked = _parse(_text(body))
+    asked = read_object(body)
     with database(configured) as engine:
-        owner = requester_named(engine, requester)
-        try:
-            taken = Intake(engine, configured).take_one(owner.id, asked, key, utc_now(), actor())
-        except Invalid as error:
-            _refuse(error.faults)
-        except Conflict:
-            raise Refusal("this idempotency key was used before, with another body; nothing was taken") from None
-        row = read(engine, lambda session: session.get_one(Request, taken.id))
-        idle = why_idle(engine, configured)
+        owner, intake = requester_named(engine, requester), Intake(engine, configured)
+        answer_taken(configured, engine, lambda: intake.take_one(owner.id, asked, key, utc_now(), actor()))
+
+
+def answer_taken(configured: Settings, engine: Engine, take: Callable[[], Taken]) -> Request:
+    """Take a request, tell the workers, and show it. Raises Refusal; ends the program where what is asked is wrong."""
+    try:
+        taken = take()
+    except Invalid as error:
+        _refuse(error.faults)
+    except Conflict:
+        raise Refusal("this idempotency key was used before, with another body; nothing was taken") from None
+    row = read(engine, lambda session: session.get_one(Request, taken.id))
     hint(configured, [row.upstream])
     if wants_json():
         say_json(view(row))
-        return
+        return row
     say(f"Request {row.id} is {row.state}." if taken.is_new else f"Taken before: request {row.id}, now {row.state}.")
-    if idle is not None:
+    if (idle := why_idle(engine, configured)) is not None:
         say(idle)
+    return row
+
+
+def read_object(argument: str) -> dict[str, Any]:
+    """The JSON object that an argument is, or whose file it names (@FILE, or - for standard input). Raises Refusal;
+    ends the program where it holds what no database keeps."""
+    return _parse(_text(argument))
 
 
 def _text(body: str) -> bytes:

@@ -1,27 +1,41 @@
-"""`trunkline upstream`: whether anything is ordered there, and the switch."""
+"""`trunkline upstream`: whether anything is ordered there, the switch, and what stands at the upstream itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
-from models import counter
+from models import counter, inventory
 from models import upstream as switches
 from models.base import read, rfc3339, utc_now, write
+from models.number import Number
 from models.state import OPEN, State
+from worker import inquiry
 from worker.cli.actor import actor
+from worker.cli.asking import asking
 from worker.cli.database import database
 from worker.cli.liveness import hint
 from worker.cli.output import say, say_json, say_table
 from worker.cli.run import command, settings, wants_json
 from worker.settings import Settings
+from worker.signing import Tokens, Uris
+from worker.upstream_settings import UPSTREAMS
 from worker.upstreams import DIALECTS
+from worker.upstreams.base import OwnedNumber
 
 one_of_ours = click.argument("name", type=click.Choice(sorted(DIALECTS)))
 
 BY_PERSON = "by_person"
+
+WHOLE_LIST_WITHIN = timedelta(minutes=5)
+"""For all pages of what an upstream says is ours."""
+
+ENTERED = {"telmetrics": ("calls", "messages"), "messagemedia": ("messages",)}
+"""What is told to addresses in the vendor's portal. AVANSER gets its own with each order."""
 
 
 @click.group("upstream")
@@ -100,3 +114,76 @@ def _tell(name: str, has_changed: bool, done: str, not_done: str) -> None:
         say_json({"name": name, "changed": has_changed})
     else:
         say(f"{name} {done if has_changed else not_done}.")
+
+
+@command("urls", group=upstream, answers=True)
+@click.argument("name", type=click.Choice(sorted(UPSTREAMS)), required=False)
+def urls(name: str | None) -> None:
+    """Show the addresses to enter in a vendor's portal, so that calls and messages are told to us.
+
+    Telmetrics needs them for calls and messages, MessageMedia for messages; AVANSER gets its own with each order. They
+    begin with TRUNKLINE_PUBLIC_URL, are as good as a password, and stay good until their TRUNKLINE_SECRET_KEY is gone.
+
+    \b
+    Example: trunkline upstream urls telmetrics
+    """
+    configured = settings()
+    uris = Uris(configured.public_url, Tokens(configured.secret_keys))
+    shown = [
+        {"upstream": one, "for": what, "url": url, "is_needed": what in ENTERED.get(one, ())}
+        for one in ([name] if name else sorted(UPSTREAMS))
+        for what, url in uris.of_portal(one).items()
+    ]
+    if wants_json():
+        say_json({"data": shown})
+        return
+    rows = [(one["upstream"], one["for"], one["url"], _why(one)) for one in shown]
+    say_table(("upstream", "for", "url", "what to do"), rows)
+
+
+def _why(address: dict[str, Any]) -> str:
+    if address["is_needed"]:
+        return "enter it in the portal"
+    return "nothing: none come" if address["upstream"] in ENTERED else "nothing: each order carries its own"
+
+
+@command("numbers", group=upstream, answers=True)
+@one_of_ours
+def numbers(name: str) -> None:
+    """List what the upstream itself says is ours, beside what stands in our books.
+
+    A number of an order that is not completed yet stands at the upstream alone for a while.
+
+    \b
+    Example: trunkline upstream numbers avanser
+    """
+    configured = settings()
+    with database(configured) as engine:
+        with asking(name):
+            theirs = inquiry.owned(name, configured, WHOLE_LIST_WITHIN)
+        ours = read(engine, lambda session: inventory.held_at_upstream(session, name))
+    shown = _beside_each_other(ours, theirs)
+    if wants_json():
+        say_json({"data": shown})
+        return
+    columns = ("number", "held", "upstream_reference", "name", "custom_id", "request")
+    say_table(columns, [[one[column] for column in columns] for one in shown])
+
+
+def _beside_each_other(ours: Sequence[Number], theirs: Sequence[OwnedNumber]) -> list[dict[str, Any]]:
+    """A row for each number: `held` is `both`, `upstream` where it stands there alone, `trunkline` where here alone."""
+    here, there = {row.number: row for row in ours}, {row.number: row for row in theirs}
+    return [_compared(number, here.get(number), there.get(number)) for number in sorted({*here, *there})]
+
+
+def _compared(number: str, ours: Number | None, theirs: OwnedNumber | None) -> dict[str, Any]:
+    request = ours.request_id if ours is not None else theirs and theirs.order
+    known = [row for row in (theirs, ours) if row is not None]
+    return {
+        "number": number,
+        "held": "both" if ours and theirs else "trunkline" if ours else "upstream",
+        "upstream_reference": theirs.reference if theirs is not None else ours and ours.upstream_reference,
+        "name": theirs.name if theirs is not None else None,
+        "custom_id": next((row.custom_id for row in known if row.custom_id is not None), None),
+        "request": None if request is None else str(request),
+    }
