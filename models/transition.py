@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from models import counter, delivery, event, number
 from models.endpoint import EventType
 from models.event import Entry, EventKind
-from models.request import Request, view
+from models.request import Kind, Request, view
 from models.state import FINAL, Reason, State, is_legal
 
 _TOLD = {
@@ -124,7 +124,8 @@ class _Work:
             self._flag(row, move, trouble)
         row.state, row.reason, row.detail, row.due_at = move.to, move.reason, move.detail, move.due_at
         for column, value in move.changes.items():
-            setattr(row, column, value)
+            if column != "number" or may_name_number(row, move):
+                setattr(row, column, value)
         if move.to is not State.QUEUED:
             row.stock_key = None
         row.updated_at = self.now
@@ -219,6 +220,12 @@ _UPDATE = (
     .where(_TABLE.c.id == sa.bindparam("row_id"))
     .values({name: sa.bindparam(name) for name in _WRITTEN})
 )
+
+
+def may_name_number(row: Request, move: Move) -> bool:
+    """Whether the move may say which number the request is about. A change is about the number that it was asked for:
+    an answer that names another is contradicted, and must not be taken out on that other one."""
+    return row.kind is Kind.PROVISION or move.reason == Reason.BY_PERSON
 
 
 def contradiction(row: Request, move: Move) -> str | None:

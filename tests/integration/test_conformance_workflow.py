@@ -18,7 +18,7 @@ from models.request import Kind, Request
 from models.state import Reason, State
 from tests.factory import fetch, make_requests
 from tests.integration.test_conformance import SUBJECTS, Subject
-from tests.sandbox import SandboxServer
+from tests.sandbox import SandboxServer, eventually
 from tests.working import every, is_paused, until_due, working
 from worker.loop import Loop
 from worker.runtime import Runtime
@@ -91,7 +91,6 @@ FAULTS = [
     "error_after_effect",
     "timeout_before_effect",
     "timeout_after_effect",
-    "timeout_then_effect",
     "reset_before_effect",
     "reset_after_effect",
     "unreadable_after_effect",
@@ -113,6 +112,22 @@ def test_a_provision_that_is_struck_once_is_ordered_once(
     assert str(row.number).endswith(str(entry["number"]).lstrip("+"))
     (held,) = every(engine, Number)
     assert (held.number, held.request_id, held.released_at) == (row.number, id_, None)
+
+
+def test_an_order_that_lands_after_our_time_out_is_adopted(
+    runtime: Runtime, engine: Engine, subject: Subject, server: SandboxServer
+) -> None:
+    strike = {"fault": "timeout_then_effect", "upstream": subject.name, "on": ["provision"], "times": 1, "seconds": 1.5}
+    server.script(callback={"delay": 0}, faults=[strike])
+    id_ = ask(engine, subject)
+    advance(runtime, subject.name)
+    assert fetch(engine, id_).reason == Reason.OUTCOME_UNKNOWN
+    assert server.ledger(upstream=subject.name) == []
+    (entry,) = eventually(lambda: server.ledger(upstream=subject.name))
+    row = carry_on(runtime, subject, id_)
+    assert row.state is State.COMPLETED
+    assert str(row.number).endswith(str(entry["number"]).lstrip("+"))
+    assert len(server.ledger(upstream=subject.name)) == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS[:-1])

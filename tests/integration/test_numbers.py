@@ -16,7 +16,7 @@ from models.number import EARLY, Number, held_at, merged
 from models.request import Kind
 from models.state import State
 from models.transition import Move, transition
-from tests.factory import NOW, SPEC, make_requester
+from tests.factory import NOW, SPEC, fetch, make_requester
 from tests.holding import PERTH, SYDNEY, ask, complete, done
 from tests.working import every
 
@@ -135,6 +135,18 @@ def test_an_answer_that_names_the_number_of_another_requester_changes_nothing_of
     complete(engine, id_)
     theirs = next(row for row in numbers(engine) if row.number == SYDNEY)
     assert (theirs.released_at, theirs.configuration) == (None, SPEC)
+
+
+@pytest.mark.parametrize("kind", [Kind.UPDATE, Kind.RELEASE])
+def test_an_answer_that_names_another_number_is_not_taken_out_on_that_one(engine: Engine, kind: Kind) -> None:
+    done(engine)
+    complete(engine, ask(engine), number=PERTH)
+    id_ = ask(engine, kind, number=SYDNEY, spec={"name": "changed"})
+    complete(engine, id_, number=PERTH)
+    theirs = next(row for row in numbers(engine) if row.number == PERTH)
+    assert (theirs.released_at, theirs.configuration) == (None, SPEC)
+    row = fetch(engine, id_)
+    assert (row.number, row.contradicted_at is None) == (SYDNEY, False)
 
 
 def test_a_set_of_several_numbers_is_kept_whole(engine: Engine) -> None:
