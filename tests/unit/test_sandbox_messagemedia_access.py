@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.sandbox.messagemedia_access import Access, Call
+from worker.sandbox.messagemedia.access import Access, Call
 
 # The request of the vendor's page "HMAC Authentication", whose hash is of the body with CR LF. Its own signatures date
 # from SHA-1, so these were made with openssl.

@@ -3,7 +3,7 @@
 import pytest
 
 from tests import messagemedia_page as page
-from worker.sandbox.messagemedia_classes import classify
+from worker.sandbox.messagemedia.classes import classify
 
 # The examples of the vendor's table, in its order, and what falls short of them.
 GOLD = ["999999", "234567", "765432", "123123", "444666", "454545"]

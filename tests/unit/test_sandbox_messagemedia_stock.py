@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox import eventually
-from worker.sandbox.messagemedia_numbers import SEED_ROWS, id_of, number_of
-from worker.sandbox.messagemedia_stock import (
+from worker.sandbox.messagemedia.numbers import SEED_ROWS, id_of, number_of
+from worker.sandbox.messagemedia.stock import (
     DEFAULT_BLOCKS,
     SEED_BLOCKS,
     Block,

@@ -6,8 +6,8 @@ import phonenumbers
 import pytest
 from pydantic import ValidationError
 
-from worker.sandbox.telmetrics_areas import AREA_CODES, TOLL_FREE, local_to_city, local_to_number
-from worker.sandbox.telmetrics_stock import Block, OutOfStock, Stock, TelmetricsScript
+from worker.sandbox.telmetrics.areas import AREA_CODES, TOLL_FREE, local_to_city, local_to_number
+from worker.sandbox.telmetrics.stock import Block, OutOfStock, Stock, TelmetricsScript
 
 
 def stock(*blocks: tuple[str, int], taken: tuple[str, ...] = ()) -> Stock:

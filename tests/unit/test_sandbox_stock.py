@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sandbox.avanser_blocks import DEFAULT_BLOCKS, Block, StockScript
-from worker.sandbox.stock import OutOfStock, Shelf, Stock, Taken, Wish, digits
+from worker.sandbox.avanser.blocks import DEFAULT_BLOCKS, Block, StockScript
+from worker.sandbox.avanser.stock import OutOfStock, Shelf, Stock, Taken, Wish, digits
 
 SYDNEY = Wish("AU", szu="sydney")
 

@@ -23,7 +23,10 @@ from models import migrations
 from worker import hints
 from worker.app import RELAY, configure
 from worker.embedded import EmbeddedBroker
-from worker.sandbox import avanser, messagemedia, messagemedia_access, telmetrics
+from worker.sandbox.avanser import vendor as avanser
+from worker.sandbox.messagemedia import access
+from worker.sandbox.messagemedia import vendor as messagemedia
+from worker.sandbox.telmetrics import vendor as telmetrics
 from worker.settings import RUNNING, load
 from worker.supervisor import Program, StartFailed, Supervisor
 from worker.upstreams import DIALECTS
@@ -38,8 +41,8 @@ SANDBOX_ACCOUNT = {
     "TRUNKLINE_AVANSER_PASSWORD": avanser.PASSWORD,
     "TRUNKLINE_AVANSER_ACCOUNT_ID": avanser.ACCOUNT,
     "TRUNKLINE_TELMETRICS_TOKEN": telmetrics.TOKEN,
-    "TRUNKLINE_MESSAGEMEDIA_KEY": messagemedia_access.KEY,
-    "TRUNKLINE_MESSAGEMEDIA_SECRET": messagemedia_access.SECRET,
+    "TRUNKLINE_MESSAGEMEDIA_KEY": access.KEY,
+    "TRUNKLINE_MESSAGEMEDIA_SECRET": access.SECRET,
 }
 
 

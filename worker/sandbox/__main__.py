@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from worker.sandbox import avanser, messagemedia_access, telmetrics
 from worker.sandbox.app import Accounts, serve
+from worker.sandbox.avanser import vendor as avanser
+from worker.sandbox.messagemedia import access as messagemedia
+from worker.sandbox.telmetrics import vendor as telmetrics
 
 
 def main() -> None:
@@ -18,13 +20,13 @@ def main() -> None:
     parser.add_argument("--avanser-account", default=avanser.ACCOUNT)
     parser.add_argument("--telmetrics-token", default=telmetrics.TOKEN)
     parser.add_argument("--telmetrics-subscription-key", default="", help="empty: none is asked for")
-    parser.add_argument("--messagemedia-key", default=messagemedia_access.KEY)
-    parser.add_argument("--messagemedia-secret", default=messagemedia_access.SECRET)
+    parser.add_argument("--messagemedia-key", default=messagemedia.KEY)
+    parser.add_argument("--messagemedia-secret", default=messagemedia.SECRET)
     given = parser.parse_args()
     accounts = Accounts(
         avanser=avanser.Login(given.avanser_username, given.avanser_password, given.avanser_account),
         telmetrics=telmetrics.Access(given.telmetrics_token, given.telmetrics_subscription_key),
-        messagemedia=messagemedia_access.Access(given.messagemedia_key, given.messagemedia_secret),
+        messagemedia=messagemedia.Access(given.messagemedia_key, given.messagemedia_secret),
     )
     serve(given.host, given.port, seed=given.seed, ledger_path=given.ledger, accounts=accounts)
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from aiohttp import web
 
-from worker.sandbox.avanser import Avanser, Login
+from worker.sandbox.avanser.vendor import Avanser, Login
 from worker.sandbox.control import Control
 from worker.sandbox.faults import FaultBook
 from worker.sandbox.ledger import Ledger
-from worker.sandbox.messagemedia import MessageMedia
-from worker.sandbox.messagemedia_access import Access as MessageMediaAccess
+from worker.sandbox.messagemedia.access import Access as MessageMediaAccess
+from worker.sandbox.messagemedia.vendor import MessageMedia
 from worker.sandbox.outbound import Outbound
 from worker.sandbox.requester import Requesters
 from worker.sandbox.script import Script
-from worker.sandbox.telmetrics import Access, Telmetrics
+from worker.sandbox.telmetrics.vendor import Access, Telmetrics
 from worker.sandbox.world import Traffic, Vendor, World
 
 _BACKLOG = 1_024  # a client that opens hundreds of connections at once must not be refused

@@ -27,9 +27,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from worker.sandbox.avanser_blocks import StockScript
-from worker.sandbox.messagemedia_stock import MessageMediaScript
-from worker.sandbox.telmetrics_stock import TelmetricsScript
+from worker.sandbox.avanser.blocks import StockScript
+from worker.sandbox.messagemedia.stock import MessageMediaScript
+from worker.sandbox.telmetrics.stock import TelmetricsScript
 
 
 class Fault(StrEnum):

@@ -8,8 +8,8 @@ from typing import Any
 from multidict import MultiMapping
 from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 
-from worker.sandbox.messagemedia_numbers import number_of
-from worker.sandbox.messagemedia_stock import Wish
+from worker.sandbox.messagemedia.numbers import number_of
+from worker.sandbox.messagemedia.stock import Wish
 
 _PAGE, _LARGEST_PAGE = 50, 1_000
 _CAPABILITIES = frozenset({"SMS", "TTS", "MMS"})

@@ -14,8 +14,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from worker.sandbox.messagemedia_classes import classify
-from worker.sandbox.messagemedia_numbers import (
+from worker.sandbox.messagemedia.classes import classify
+from worker.sandbox.messagemedia.numbers import (
     SEED_ROWS,
     Capability,
     Number,

@@ -1,7 +1,7 @@
 """AVANSER's Telco API as its page shows it, contradictions included.
 
 Inferred, for the page does not say or says it in prose alone (edited in `avanser_bodies`, `avanser_lists` and
-`avanser_events` when the truth is learnt):
+`events` when the truth is learnt):
 
 | what | as simulated |
 | --- | --- |
@@ -34,14 +34,14 @@ from datetime import datetime
 from aiohttp import web
 from pydantic import ValidationError
 
-from worker.sandbox.avanser_account import NAME, Account, NotPossible, new_id
-from worker.sandbox.avanser_bodies import Change, Order, complaint
-from worker.sandbox.avanser_events import AEST
-from worker.sandbox.avanser_lists import filters, look_up_subject, request_row, service_row, stock_wish
+from worker.sandbox.avanser.account import NAME, Account, NotPossible, new_id
+from worker.sandbox.avanser.bodies import Change, Order, complaint
+from worker.sandbox.avanser.events import AEST
+from worker.sandbox.avanser.lists import filters, look_up_subject, request_row, service_row, stock_wish
+from worker.sandbox.avanser.stock import OutOfStock, Taken, digits
 from worker.sandbox.faults import Strikes, Subject
 from worker.sandbox.ledger import Entry, Record
 from worker.sandbox.script import Fault, Operation
-from worker.sandbox.stock import OutOfStock, Taken, digits
 from worker.sandbox.wire import perform
 from worker.sandbox.world import World
 

@@ -7,7 +7,7 @@ from itertools import count
 from secrets import token_hex
 from typing import Any
 
-from worker.sandbox.avanser_blocks import CALLING_CODES
+from worker.sandbox.avanser.blocks import CALLING_CODES
 from worker.sandbox.faults import CallbackPlan
 from worker.sandbox.ledger import Entry
 

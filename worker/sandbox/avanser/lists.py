@@ -4,13 +4,13 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.sandbox.avanser_account import NAME
-from worker.sandbox.avanser_bodies import prefix_digits
-from worker.sandbox.avanser_events import Service
+from worker.sandbox.avanser.account import NAME
+from worker.sandbox.avanser.bodies import prefix_digits
+from worker.sandbox.avanser.events import Service
+from worker.sandbox.avanser.stock import Wish, digits
 from worker.sandbox.faults import Subject
 from worker.sandbox.ledger import Entry
 from worker.sandbox.script import Operation
-from worker.sandbox.stock import Wish, digits
 
 _PAGE, _LARGEST_PAGE = 500, 1_000
 

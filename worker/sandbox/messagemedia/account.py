@@ -9,10 +9,10 @@ from uuid import uuid4
 
 from worker.sandbox.faults import Strikes
 from worker.sandbox.ledger import Entry, Record
-from worker.sandbox.messagemedia_assignments import Assignment, Assignments
-from worker.sandbox.messagemedia_numbers import Number, number_of, timestamp
-from worker.sandbox.messagemedia_questions import Labels, Listing, Search, bad_token
-from worker.sandbox.messagemedia_stock import Stock
+from worker.sandbox.messagemedia.assignments import Assignment, Assignments
+from worker.sandbox.messagemedia.numbers import Number, number_of, timestamp
+from worker.sandbox.messagemedia.questions import Labels, Listing, Search, bad_token
+from worker.sandbox.messagemedia.stock import Stock
 from worker.sandbox.script import Fault, Operation, Script
 from worker.sandbox.world import NotThere, World
 

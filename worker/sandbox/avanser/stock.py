@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.sandbox.avanser_blocks import CALLING_CODES, WITHOUT_TRUNK_ZERO, Block, NumberClass, StockScript, blocks_of
+from worker.sandbox.avanser.blocks import CALLING_CODES, WITHOUT_TRUNK_ZERO, Block, NumberClass, StockScript, blocks_of
 
 
 class OutOfStock(Exception):

@@ -1,6 +1,6 @@
 """MessageMedia's Numbers API as its guide and reference show it.
 
-Inferred, for the pages do not say (one edit here, in `messagemedia_questions` or in `messagemedia_account` when the
+Inferred, for the pages do not say (one edit here, in `questions` or in `account` when the
 truth is learnt):
 
 | what | as simulated |
@@ -37,10 +37,10 @@ from aiohttp import web
 
 from worker.sandbox.faults import Strikes, Subject
 from worker.sandbox.ledger import Record
-from worker.sandbox.messagemedia_access import Access, Call
-from worker.sandbox.messagemedia_account import NAME, Account, Conflict, NotFound
-from worker.sandbox.messagemedia_numbers import Spelling, number_of
-from worker.sandbox.messagemedia_questions import BadRequest, Labels, read_labels, read_listing, read_search
+from worker.sandbox.messagemedia.access import Access, Call
+from worker.sandbox.messagemedia.account import NAME, Account, Conflict, NotFound
+from worker.sandbox.messagemedia.numbers import Spelling, number_of
+from worker.sandbox.messagemedia.questions import BadRequest, Labels, read_labels, read_listing, read_search
 from worker.sandbox.script import Fault, Operation
 from worker.sandbox.wire import Refusals
 from worker.sandbox.world import Instead, Work, World

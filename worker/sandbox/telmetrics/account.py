@@ -11,9 +11,9 @@ from typing import Any
 from worker.sandbox.faults import Strikes
 from worker.sandbox.ledger import Entry, Record
 from worker.sandbox.script import Fault, Operation, Script
-from worker.sandbox.telmetrics_bodies import Change, Order
-from worker.sandbox.telmetrics_events import ORGANIZATION, Events, webhook
-from worker.sandbox.telmetrics_stock import Stock, TelmetricsScript
+from worker.sandbox.telmetrics.bodies import Change, Order
+from worker.sandbox.telmetrics.events import ORGANIZATION, Events, webhook
+from worker.sandbox.telmetrics.stock import Stock, TelmetricsScript
 from worker.sandbox.world import NotThere, World
 
 NAME = "telmetrics"

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
-from worker.sandbox.avanser_blocks import StockScript
-from worker.sandbox.avanser_bodies import NO_ANSWER_POINT, Change, Order
-from worker.sandbox.avanser_events import COMPLETED, Calls, Service, completion
+from worker.sandbox.avanser.blocks import StockScript
+from worker.sandbox.avanser.bodies import NO_ANSWER_POINT, Change, Order
+from worker.sandbox.avanser.events import COMPLETED, Calls, Service, completion
+from worker.sandbox.avanser.stock import Stock
 from worker.sandbox.faults import CallbackPlan, Strikes
 from worker.sandbox.ledger import Entry, Record
 from worker.sandbox.script import Fault, Operation, Script
-from worker.sandbox.stock import Stock
 from worker.sandbox.world import NotThere, World
 
 NAME = "avanser"

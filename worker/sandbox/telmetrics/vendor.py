@@ -1,6 +1,6 @@
 """Telmetrics' API, version 3, as its pages show it: orders are done when they are answered.
 
-Inferred, for the pages do not say (one edit here, in `telmetrics_account` and in `telmetrics_events` when the truth
+Inferred, for the pages do not say (one edit here, in `account` and in `events` when the truth
 is learnt):
 
 | what | as simulated |
@@ -34,9 +34,9 @@ from pydantic import ValidationError
 from worker.sandbox.faults import Strikes, Subject
 from worker.sandbox.ledger import Record
 from worker.sandbox.script import Fault, Operation
-from worker.sandbox.telmetrics_account import NAME, Account, Number
-from worker.sandbox.telmetrics_bodies import Change, Order, complaint
-from worker.sandbox.telmetrics_stock import OutOfStock
+from worker.sandbox.telmetrics.account import NAME, Account, Number
+from worker.sandbox.telmetrics.bodies import Change, Order, complaint
+from worker.sandbox.telmetrics.stock import OutOfStock
 from worker.sandbox.wire import Refusals
 from worker.sandbox.world import World
 

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
 
-from worker.sandbox.messagemedia_classes import Classification
+from worker.sandbox.messagemedia.classes import Classification
 
 NumberType = Literal["MOBILE", "LANDLINE", "TEN_DLC", "TOLL_FREE", "SHORT_CODE", "HOSTED_TEN_DLC", "HOSTED_TOLL_FREE"]
 Capability = Literal["SMS", "TTS", "MMS"]

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from worker.sandbox.avanser_blocks import CALLING_CODES, NumberClass
-from worker.sandbox.stock import Wish, digits
+from worker.sandbox.avanser.blocks import CALLING_CODES, NumberClass
+from worker.sandbox.avanser.stock import Wish, digits
 
 NO_ANSWER_POINT = "a transfer needs answer_point"
 

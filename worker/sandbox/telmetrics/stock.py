@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.sandbox.telmetrics_areas import AREA_CODES, TOLL_FREE
+from worker.sandbox.telmetrics.areas import AREA_CODES, TOLL_FREE
 
 _LINES = 10_000  # of one exchange
 # No exchange is N11 (services) or 555 (fiction); nor does one start with 0 or 1.

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from worker.sandbox.telmetrics_areas import TOLL_FREE, local_to_city, local_to_number
+from worker.sandbox.telmetrics.areas import TOLL_FREE, local_to_city, local_to_number
 
 
 def _lower(value: object) -> object:

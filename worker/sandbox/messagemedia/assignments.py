@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.sandbox.ledger import Record
-from worker.sandbox.messagemedia_numbers import Number
-from worker.sandbox.messagemedia_questions import Labels, Listing, bad_token
+from worker.sandbox.messagemedia.numbers import Number
+from worker.sandbox.messagemedia.questions import Labels, Listing, bad_token
 
 
 @dataclass(frozen=True, slots=True)
