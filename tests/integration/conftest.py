@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from models.base import make_engine
+from tests.catcher import Catcher
 from tests.receiver import Api, receiver, settings_for
+from tests.sandbox import SandboxServer
 from tests.working import ScriptedUpstream, working
 from worker.loop import Loop
 from worker.runtime import Runtime
@@ -26,6 +28,27 @@ def postgresql(postgresql_url: str) -> Iterator[Engine]:
     engine = make_engine(postgresql_url, pool_size=8)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[SandboxServer]:
+    """The simulated upstreams, as the last test left them: ask for `sandbox`."""
+    with SandboxServer() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(server: SandboxServer) -> SandboxServer:
+    """The simulated upstreams, in good order, with full stock and empty books."""
+    server.reset()
+    return server
+
+
+@pytest.fixture
+def catcher() -> Iterator[Catcher]:
+    """A place for callbacks and webhooks."""
+    with Catcher() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

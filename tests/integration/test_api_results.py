@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -136,12 +135,6 @@ def test_what_is_another_requesters_is_not_there(api: Api, path: str) -> None:
     for listed in ("deliveries", "endpoints", "calls"):
         assert api.get(f"/v1/{listed}", key=theirs).json == {"data": [], "next_cursor": None}
     assert read(api.engine, lambda session: session.get_one(Delivery, row.id)).due_at is None
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Any:
-    with SandboxServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,12 +19,6 @@ from worker.upstreams.base import Accepted, Incoming, Order, Rejected
 AVANSER = DIALECTS["avanser"]
 MOBILE = {"search_type": "type", "type": "MOBILE"}
 LANDLINE = {"search_type": "szu", "szu": "sydney"}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
 
 
 @pytest.fixture

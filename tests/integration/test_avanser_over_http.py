@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -206,22 +205,10 @@ def test_a_stock_number_that_somebody_was_quicker_with_may_be_ordered_again() ->
 # The simulated AVANSER.
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
 def sandbox(server: SandboxServer) -> SandboxServer:
     server.reset(callback={"delay": 0, "jitter": 0})
     return server
-
-
-@pytest.fixture
-def catcher() -> Iterator[Catcher]:
-    with Catcher() as running:
-        yield running
 
 
 def as_received(catcher: Catcher) -> Incoming:

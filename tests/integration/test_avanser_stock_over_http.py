@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -23,12 +22,6 @@ from worker.upstreams.base import Accepted, Misconfigured, Order, Rejected, Unav
 QUICK = {"callback": {"delay": 0, "jitter": 0}}
 PRIVATE = {"first": "61280740801", "count": 3}
 PUBLIC = {"first": "61281000000", "count": 3, "pool": "public"}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
 
 
 @pytest.fixture

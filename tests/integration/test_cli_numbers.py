@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -254,16 +253,9 @@ def test_a_filter_that_means_nothing_is_refused(cli: Cli, what: str, words: list
 # Upstreams
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
 def simulated(cli: Cli, monkeypatch: pytest.MonkeyPatch, sandbox: SandboxServer) -> Cli:
     """With AVANSER's sandbox for an upstream, as it was before anybody bought there."""
-    sandbox.reset()
     account = {"USERNAME": USERNAME, "PASSWORD": PASSWORD, "ACCOUNT_ID": ACCOUNT, "URL": sandbox.avanser_url}
     for name, value in account.items():
         monkeypatch.setenv(f"TRUNKLINE_AVANSER_{name}", value)

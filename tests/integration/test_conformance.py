@@ -6,7 +6,7 @@ An upstream that is added takes its place in `SUBJECTS` and passes the same test
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -120,19 +120,6 @@ SUBJECTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def _server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def server(_server: SandboxServer) -> SandboxServer:
-    """The simulated upstreams, in good order and with full stock."""
-    _server.reset()
-    return _server
-
-
 @pytest.fixture(params=SUBJECTS, ids=lambda subject: subject.name)
 def subject(request: pytest.FixtureRequest) -> Subject:
     found: Subject = request.param
@@ -227,9 +214,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(subject: Subject, server: SandboxServer) -> Bench:
-    server.script(callback={"delay": 600})
-    return Bench(subject, server)
+def bench(subject: Subject, sandbox: SandboxServer) -> Bench:
+    sandbox.script(callback={"delay": 600})
+    return Bench(subject, sandbox)
 
 
 # Each answer.

@@ -28,16 +28,10 @@ ROUNDS = 12
 """Of waiting until something is due: enough for two looks, an order made again, and a look for its end."""
 
 
-@pytest.fixture(scope="module")
-def _server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
-def server(_server: SandboxServer) -> SandboxServer:
-    _server.reset(callback={"delay": 0})
-    return _server
+def sandbox(server: SandboxServer) -> SandboxServer:
+    server.reset(callback={"delay": 0})
+    return server
 
 
 @pytest.fixture(params=SUBJECTS, ids=lambda subject: subject.name)
@@ -56,11 +50,16 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def runtime(
-    monkeypatch: pytest.MonkeyPatch, engine: Engine, tmp_path: Path, loop: Loop, subject: Subject, server: SandboxServer
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    tmp_path: Path,
+    loop: Loop,
+    subject: Subject,
+    sandbox: SandboxServer,
 ) -> Iterator[Runtime]:
     prefix = f"TRUNKLINE_{subject.name.upper()}"
     limits = {f"{prefix}_TIMEOUT": "1", f"{prefix}_RATE": "1000", "TRUNKLINE_RELEASE_DELAY": "0"}
-    client = subject.client(server)
+    client = subject.client(sandbox)
     with working(monkeypatch, engine, str(tmp_path), loop, client, **limits) as made:
         yield made
         loop.run(client.close())
@@ -101,54 +100,54 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_provision_that_is_struck_once_is_ordered_once(
-    runtime: Runtime, engine: Engine, subject: Subject, server: SandboxServer, fault: str
+    runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer, fault: str
 ) -> None:
     strike = {"fault": fault, "upstream": subject.name, "on": ["provision"], "times": 1, "seconds": 1.5}
-    server.script(callback={"delay": 0}, faults=[strike])
+    sandbox.script(callback={"delay": 0}, faults=[strike])
     id_ = ask(engine, subject)
     row = carry_on(runtime, subject, id_)
     assert (row.state, row.reason) == (State.COMPLETED, None)
-    (entry,) = server.ledger(upstream=subject.name, kind="provision")
+    (entry,) = sandbox.ledger(upstream=subject.name, kind="provision")
     assert str(row.number).endswith(str(entry["number"]).lstrip("+"))
     (held,) = every(engine, Number)
     assert (held.number, held.request_id, held.released_at) == (row.number, id_, None)
 
 
 def test_an_order_that_lands_after_our_time_out_is_adopted(
-    runtime: Runtime, engine: Engine, subject: Subject, server: SandboxServer
+    runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer
 ) -> None:
     strike = {"fault": "timeout_then_effect", "upstream": subject.name, "on": ["provision"], "times": 1, "seconds": 1.5}
-    server.script(callback={"delay": 0}, faults=[strike])
+    sandbox.script(callback={"delay": 0}, faults=[strike])
     id_ = ask(engine, subject)
     advance(runtime, subject.name)
     assert fetch(engine, id_).reason == Reason.OUTCOME_UNKNOWN
-    assert server.ledger(upstream=subject.name) == []
-    (entry,) = eventually(lambda: server.ledger(upstream=subject.name))
+    assert sandbox.ledger(upstream=subject.name) == []
+    (entry,) = eventually(lambda: sandbox.ledger(upstream=subject.name))
     row = carry_on(runtime, subject, id_)
     assert row.state is State.COMPLETED
     assert str(row.number).endswith(str(entry["number"]).lstrip("+"))
-    assert len(server.ledger(upstream=subject.name)) == 1
+    assert len(sandbox.ledger(upstream=subject.name)) == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS[:-1])
 @pytest.mark.parametrize("kind", [Kind.UPDATE, Kind.RELEASE])
 def test_a_change_that_is_struck_once_is_made(
-    runtime: Runtime, engine: Engine, subject: Subject, server: SandboxServer, kind: Kind, fault: str
+    runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer, kind: Kind, fault: str
 ) -> None:
     bought = carry_on(runtime, subject, ask(engine, subject))
     strike = {"fault": fault, "upstream": subject.name, "on": [kind.value], "times": 1, "seconds": 1.5}
-    server.script(callback={"delay": 0}, faults=[strike])
+    sandbox.script(callback={"delay": 0}, faults=[strike])
     row = carry_on(runtime, subject, ask(engine, subject, kind, number=bought.number))
     assert (row.state, row.reason) == (State.COMPLETED, None)
-    assert 1 <= len(server.ledger(upstream=subject.name, kind=kind.value)) <= 2, "a change may be made twice"
+    assert 1 <= len(sandbox.ledger(upstream=subject.name, kind=kind.value)) <= 2, "a change may be made twice"
     (held,) = every(engine, Number)
     assert (held.released_at is None) is (kind is Kind.UPDATE)
 
 
 def test_wrong_credentials_pause_that_upstream_and_burn_no_attempt(
-    runtime: Runtime, engine: Engine, subject: Subject, server: SandboxServer, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.script(
+    sandbox.script(
         callback={"delay": 0}, faults=[{"fault": "wrong_credentials", "upstream": subject.name, "on": ["provision"]}]
     )
     id_ = ask(engine, subject)
@@ -157,15 +156,15 @@ def test_wrong_credentials_pause_that_upstream_and_burn_no_attempt(
     assert (row.state, row.reason, row.retries) == (State.QUEUED, Reason.UPSTREAM_PAUSED, 0)
     assert is_paused(engine, subject.name) == "credentials_refused"
     assert f"upstream {subject.name} is paused" in caplog.text
-    server.script(callback={"delay": 0})
+    sandbox.script(callback={"delay": 0})
     write(engine, lambda session: upstream.resume(session, subject.name))
     until_due(engine)
     assert carry_on(runtime, subject, id_).state is State.COMPLETED
-    assert len(server.ledger(upstream=subject.name, kind="provision")) == 1
+    assert len(sandbox.ledger(upstream=subject.name, kind="provision")) == 1
 
 
 def test_fifty_orders_at_once_get_fifty_numbers(
-    runtime: Runtime, engine: Engine, subject: Subject, server: SandboxServer
+    runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer
 ) -> None:
     now = utc_now()
     ids = make_requests(
@@ -173,5 +172,5 @@ def test_fifty_orders_at_once_get_fifty_numbers(
     )
     for id_ in ids:
         assert carry_on(runtime, subject, id_).state is State.COMPLETED
-    summary = server.summary()
+    summary = sandbox.summary()
     assert (summary["orders"], summary["numbers_taken"], summary["bought_twice"]) == (50, 50, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -101,18 +101,6 @@ def look_up(server: SandboxServer, story: Story, **settings: Any) -> Any:
 def change_of(bought: Story, kind: Kind, **spec: Any) -> Story:
     assert bought.order.number is not None
     return Story(kind, spec=spec, number=bought.order.number, number_reference=bought.order.upstream_reference)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> SandboxServer:
-    server.reset()
-    return server
 
 
 def faulty(sandbox: SandboxServer, fault: str, **fields: Any) -> None:

@@ -19,12 +19,6 @@ MOBILE = {"country": "AU", "search_type": "type", "type": "MOBILE"}
 SYDNEY = {"country": "AU", "search_type": "szu", "szu": "sydney"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
 def sandbox(server: SandboxServer) -> SandboxServer:
     server.reset(**QUICK)
@@ -35,12 +29,6 @@ def sandbox(server: SandboxServer) -> SandboxServer:
 def avanser(sandbox: SandboxServer) -> Iterator[httpx.Client]:
     with sandbox.avanser() as client:
         yield client
-
-
-@pytest.fixture
-def catcher() -> Iterator[Catcher]:
-    with Catcher() as running:
-        yield running
 
 
 def order(number: dict[str, Any], **fields: Any) -> dict[str, Any]:

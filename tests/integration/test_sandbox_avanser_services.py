@@ -24,12 +24,6 @@ EVERYTHING = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
 def sandbox(server: SandboxServer) -> SandboxServer:
     server.reset(**QUICK)

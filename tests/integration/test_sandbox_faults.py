@@ -18,28 +18,10 @@ QUICK = {"delay": 0, "jitter": 0, "foreign_request_id_share": 0}
 CHANGE = {"service": {"answer_point": "61132307"}}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> SandboxServer:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def avanser(sandbox: SandboxServer) -> Iterator[httpx.Client]:
     with sandbox.avanser(timeout=5) as client:
         yield client
-
-
-@pytest.fixture
-def catcher() -> Iterator[Catcher]:
-    with Catcher() as running:
-        yield running
 
 
 def order(custom_id: str = "a", **fields: Any) -> dict[str, Any]:

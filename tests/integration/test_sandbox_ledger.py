@@ -1,7 +1,6 @@
 """The sandbox's ledger: complete, pageable, and still there after a kill."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,6 @@ from tests.catcher import Catcher
 from tests.sandbox import SandboxServer, eventually
 
 TOKEN = "A_token-of_one-request0"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
 
 
 @pytest.fixture

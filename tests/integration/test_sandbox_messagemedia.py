@@ -56,28 +56,10 @@ class Signed(httpx.Auth):
 BASIC = httpx.BasicAuth(MESSAGEMEDIA_KEY, MESSAGEMEDIA_SECRET)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> SandboxServer:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def messagemedia(sandbox: SandboxServer) -> Iterator[httpx.Client]:
     with sandbox.messagemedia() as client:
         yield client
-
-
-@pytest.fixture
-def catcher() -> Iterator[Catcher]:
-    with Catcher() as running:
-        yield running
 
 
 def search(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:

@@ -15,18 +15,6 @@ PATH = f"/{page.CHOSEN}/assignment"
 LABELS = {"label": "dealer-17", "metadata": {"order": "17"}}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> SandboxServer:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def messagemedia(sandbox: SandboxServer) -> Iterator[httpx.Client]:
     with sandbox.messagemedia(timeout=5) as client:

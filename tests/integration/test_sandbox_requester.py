@@ -1,7 +1,6 @@
 """The sandbox's requester: what it takes, what it refuses, and how it fails on demand."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +13,6 @@ from tests.sandbox import RequesterView, SandboxServer
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 ERROR_ONCE = {"status": 500, "first_n": 1}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -16,18 +16,6 @@ NUMBERS = f"/groups/{page.GROUP}/numbers"
 TORONTO = {"match_type": "localtonumber", "local_to_number": "4165551234"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> SandboxServer:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def telmetrics(sandbox: SandboxServer) -> Iterator[httpx.Client]:
     with sandbox.telmetrics() as client:

@@ -14,18 +14,6 @@ from tests.sandbox import SandboxServer, eventually
 NUMBERS = "/groups/7/numbers"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(server: SandboxServer) -> SandboxServer:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def telmetrics(sandbox: SandboxServer) -> Iterator[httpx.Client]:
     with sandbox.telmetrics(timeout=5) as client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,22 +18,10 @@ from worker.upstreams.base import Completed, Incoming, NotFound, Order
 from worker.upstreams.telmetrics.client import TelmetricsClient
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
 def sandbox(server: SandboxServer) -> SandboxServer:
     server.reset(telmetrics={"rename": "always"})
     return server
-
-
-@pytest.fixture
-def catcher() -> Iterator[Catcher]:
-    with Catcher() as running:
-        yield running
 
 
 def as_received(catcher: Catcher) -> Incoming:

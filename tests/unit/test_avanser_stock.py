@@ -173,7 +173,7 @@ def test_another_account_and_refused_credentials_stop_every_order_that_waits_and
     run(story)
 
 
-def test_a_number_that_the_look_does_not_show_makes_the_next_order_look_again_but_not_more_than_once_a_second() -> None:
+def test_a_number_that_the_look_does_not_show_makes_the_next_order_look_again_but_not_at_once() -> None:
     async def story(shop: Shop, stock: Stock) -> None:
         await stock.look(SYDNEY, LONG)
         shop.stock("61281000000", pool="public")

@@ -25,7 +25,7 @@ from worker.upstreams.e164 import NotANumber, to_digits, to_e164
 
 FRESH_FOR = timedelta(seconds=60)
 
-SOONEST, LEAST_PAUSE = timedelta(seconds=1), 10
+SOONEST, LEAST_PAUSE = timedelta(milliseconds=100), 10
 """Between two looks at the same stock, however fast it is used up; and how many times as long as the last one took."""
 
 SHARE, LONGEST = 0.25, timedelta(seconds=5)
