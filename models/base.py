@@ -186,7 +186,12 @@ def changed(result: Result[Any]) -> int:
     return result.rowcount if isinstance(result, CursorResult) else 0
 
 
+RACED = {"uq_numbers_held"}
+"""Unique indexes that two transactions at the same moment may both break: the second, run again, sees the first."""
+
+
 def is_retryable(error: DBAPIError) -> bool:
     """Whether the database undid the transaction only because of what others did at the same time."""
     sqlstate = getattr(error.orig, "sqlstate", None)
-    return sqlstate in _RETRYABLE_SQLSTATES or "database is locked" in str(error.orig)
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    return sqlstate in _RETRYABLE_SQLSTATES or constraint in RACED or "database is locked" in str(error.orig)

@@ -18,14 +18,18 @@ from sqlalchemy.orm import Session
 
 from models import upstream
 from models.delivery import Delivery
+from models.holding import changed_hands
 from models.inbox import Received
-from models.request import Priority, Request, is_out
+from models.request import Kind, Priority, Request, is_out
 from models.state import Reason, State
 from models.transition import Move, apply
-from models.turn import WAIT, held_back
+from models.turn import held_back, wait
 
 PRIORITIES = (Priority.SINGLE, Priority.BULK)
 """First claimed first."""
+
+ROUNDS = 20
+"""Of looking for work in one claim: rows that only wait, or have ended, must not hide what stands behind them."""
 
 COUNTED = 1_000
 """A backlog is counted up to here: enough to know how many workers to wake, and cheap however long it is."""
@@ -56,12 +60,19 @@ def claim_requests(session: Session, upstream_name: str, limit: int, now: dateti
     orders that are out, but gets no new ones.
     """
     may_order = upstream.find_pause(session, upstream_name) is None
-    rows = _due_requests(session, upstream_name, limit, now, may_order)
-    until = now + lease
-    waits = held_back(session, rows)
-    moves = [
-        _waiting_move(row, waits[row.id], now) if row.id in waits else _claiming_move(row, now, until) for row in rows
-    ]
+    claims: list[Claim] = []
+    for _ in range(ROUNDS):
+        wanted = limit - len(claims)
+        rows = _due_requests(session, upstream_name, wanted, now, may_order)
+        claims += _claimed(session, rows, now, now + lease)
+        if len(rows) < wanted or len(claims) == limit:
+            break
+    return claims
+
+
+def _claimed(session: Session, rows: Sequence[Request], now: datetime, until: datetime) -> list[Claim]:
+    waits, gone = held_back(session, rows), _gone(session, rows)
+    moves = [_claiming_move(row, now, until, waits.get(row.id), is_gone=row.id in gone) for row in rows]
     apply(session, {row.id: row for row in rows}, moves, now)
     return [
         Claim(row, Step.SUBMIT if row.looks == 0 else Step.LOOK_UP, until)
@@ -85,11 +96,20 @@ def _due_requests(session: Session, upstream_name: str, limit: int, now: datetim
     return rows
 
 
-def _waiting_move(row: Request, earlier: UUID, now: datetime) -> Move:
-    if row.deadline <= now:
-        return _too_late(row)
-    detail = f"Waits for an earlier change of the same number, request {earlier}."
-    return Move(row.id, State.QUEUED, "worker", Reason.EARLIER_CHANGE, detail, min(now + WAIT, row.deadline))
+def _gone(session: Session, rows: Sequence[Request]) -> set[UUID]:
+    changes = [row for row in rows if row.kind is not Kind.PROVISION and row.state is State.QUEUED]
+    return changed_hands(session, changes) if changes else set()
+
+
+def _waiting_move(row: Request, earlier: Request, now: datetime) -> Move:
+    whose = f", request {earlier.id}" if earlier.requester_id == row.requester_id else ""
+    detail = f"Waits for another change of the same number{whose}."
+    return Move(row.id, State.QUEUED, "worker", Reason.EARLIER_CHANGE, detail, min(now + wait(row, now), row.deadline))
+
+
+def _not_held(row: Request) -> Move:
+    detail = "Since this was asked for, the number was given up or has become another requester's; nothing was sent."
+    return Move(row.id, State.FAILED, "worker", Reason.NOT_HELD, detail, changes={"fence": row.fence + 1})
 
 
 def _too_late(row: Request) -> Move:
@@ -98,11 +118,15 @@ def _too_late(row: Request) -> Move:
     return Move(row.id, State.FAILED, "worker", Reason.DEADLINE_PASSED, late, changes=changes)
 
 
-def _claiming_move(row: Request, now: datetime, until: datetime) -> Move:
+def _claiming_move(row: Request, now: datetime, until: datetime, earlier: Request | None, *, is_gone: bool) -> Move:
     fence = row.fence + 1
     changes: dict[str, Any]
     if row.state is State.QUEUED and row.deadline <= now:
         return _too_late(row)
+    if is_gone:
+        return _not_held(row)
+    if earlier is not None:
+        return _waiting_move(row, earlier, now)
     if row.state is State.QUEUED:
         changes = {"fence": fence, "attempts": row.attempts + 1, "looks": 0}
         changes |= {"unknown_since": None, "absent_at": None}

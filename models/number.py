@@ -76,12 +76,20 @@ def record(session: Session, completed: Sequence[Request], now: datetime) -> Non
                 held[_key(row)] = _new(session, row, now)
             case Kind.UPDATE if number is not None:
                 _change(number, row, now)
-            case Kind.UPDATE:  # older than Trunkline
+            case Kind.UPDATE if not _was_ours(session, row):  # older than Trunkline
                 held[_key(row)] = _new(session, row, now)
             case Kind.RELEASE if number is not None:
                 _release(number, row.id, now)
                 held.pop(_key(row))
     session.flush()
+
+
+def _was_ours(session: Session, row: Request) -> bool:
+    """Whether we gave the number up since this was asked for: then the update was only slower than the release."""
+    ended = sa.select(Number.id).where(
+        Number.number == row.number, Number.upstream == row.upstream, Number.released_at > row.created_at
+    )
+    return session.scalar(ended.limit(1)) is not None
 
 
 def _key(row: Request) -> Key:
@@ -125,6 +133,11 @@ def merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, An
         known = after.get(name)
         after[name] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
     return after
+
+
+def lock(session: Session, keys: set[Key]) -> None:
+    """Let nobody else touch these numbers until the transaction ends, as far as they are ours."""
+    _held(session, keys, lock=True)
 
 
 def held(session: Session, keys: Iterable[Key]) -> dict[Key, Number]:

@@ -25,7 +25,10 @@ ROUNDS = 3
 
 class Reservation(Base):
     __tablename__ = "reservations"
-    __table_args__ = (sa.Index("ix_reservations_until", "until"),)
+    __table_args__ = (
+        sa.Index("ix_reservations_until", "until"),
+        sa.Index("ix_reservations_request", "request_id"),
+    )
 
     upstream: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     reference: Mapped[str] = mapped_column(sa.String(255), primary_key=True)  # the upstream's own id of the number
@@ -52,6 +55,12 @@ def reserve(session: Session, upstream: str, wants: Sequence[Want], now: datetim
             break
         chosen |= _insert(session, upstream, tried, now)
     return chosen
+
+
+def give_up(session: Session, request_ids: Sequence[UUID]) -> None:
+    """What these requests had reserved is free for others."""
+    if request_ids:
+        session.execute(sa.delete(Reservation).where(Reservation.request_id.in_(request_ids)))
 
 
 def forget(session: Session, now: datetime) -> None:

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     WRONG_ACCOUNT = "wrong_account"  # the upstream answered for an account that is not ours
     CALLBACK_MISSING = "callback_missing"  # accepted long ago and never completed
     EARLIER_CHANGE = "earlier_change"  # an earlier change of the same number goes first
+    NOT_HELD = "not_held"  # the number was given up, or became another requester's, before the change was sent
     BATCH_PAUSED = "batch_paused"  # its batch is paused by a person
     BY_PERSON = "by_person"  # a person settled it
 

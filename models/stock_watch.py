@@ -52,20 +52,21 @@ class Wish:
     query: Mapping[str, str]
 
 
-def watch(session: Session, upstream: str, wishes: Sequence[Wish], due_at: datetime) -> None:
-    """See to it that somebody looks for this stock, by `due_at` at the latest.
+def watch(session: Session, upstream: str, wishes: Sequence[Wish], now: datetime, interval: timedelta) -> None:
+    """See to it that somebody looks for this stock when the interval is over.
 
-    Also where a watch is there already, its row is written: one that is about to end it waits, and then sees us.
+    Also where a watch is there already, its row is written: one that is about to end it waits, and then sees us. Who
+    was woken by its last look and got nothing puts the next one off to its regular time.
     """
     for key, query in sorted({wish.key: wish.query for wish in wishes}.items()):
-        values = {"id": new_id(), "upstream": upstream, "key": key, "query": dict(query), "fence": 0} | {
-            "width": 1,
-            "due_at": due_at,
-        }
+        values: dict[str, Any] = {"id": new_id(), "upstream": upstream, "key": key, "query": dict(query)}
+        values |= {"fence": 0, "width": 1, "due_at": now + interval}
         statement = insert_for(session)(StockWatch).values(**values)
-        earlier = sa.case((StockWatch.due_at < due_at, StockWatch.due_at), else_=due_at)
-        known = {"due_at": earlier, "width": 1}
-        session.execute(statement.on_conflict_do_update(index_elements=["upstream", "key"], set_=known))
+        statement = statement.on_conflict_do_update(index_elements=["upstream", "key"], set_={"width": 1})
+        row = session.scalars(statement.returning(StockWatch), execution_options={"populate_existing": True}).one()
+        if row.looked_at is not None:
+            row.due_at = max(row.due_at, row.looked_at + interval)
+    session.flush()
 
 
 def claim(session: Session, upstream: str, limit: int, now: datetime, lease: timedelta) -> list[StockWatch]:

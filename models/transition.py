@@ -18,7 +18,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, event, number
+from models import counter, delivery, event, number, reservation
 from models.endpoint import EventType
 from models.event import Entry, EventKind
 from models.request import Kind, Request, view
@@ -106,6 +106,7 @@ class _Work:
         self.counts: Counter[counter.Key] = Counter()
         self.notices: list[delivery.Notice] = []
         self.completed: list[Request] = []
+        self.let_go: list[UUID] = []
 
     def make(self, row: Request | None, move: Move) -> Landing:
         if row is None:
@@ -119,7 +120,7 @@ class _Work:
         return Landing.MOVED
 
     def _move(self, row: Request, move: Move) -> None:
-        start, told = row.state, row.reason
+        start, told, picked = row.state, row.reason, row.upstream_reference
         if (trouble := contradiction(row, move)) is not None:
             self._flag(row, move, trouble)
         row.state, row.reason, row.detail, row.due_at = move.to, move.reason, move.detail, move.due_at
@@ -128,6 +129,7 @@ class _Work:
                 setattr(row, column, value)
         if move.to is not State.QUEUED:
             row.stock_key = None
+        self._let_go(row, start, picked)
         row.updated_at = self.now
         self.changed[row.id] = row
         if (start, told) != (move.to, move.reason):
@@ -135,6 +137,15 @@ class _Work:
         if start is not move.to:
             self._count(row, start)
             self._tell(row)
+
+    def _let_go(self, row: Request, start: State, picked: str | None) -> None:
+        """A number that was picked, and in the end not bought, was never ours: nobody is told of it, and it is free."""
+        if row.kind is not Kind.PROVISION or row.accepted_at is not None or picked is None:
+            return
+        if row.state in (State.FAILED, State.CANCELLED) and start is not State.HELD:
+            row.number = row.upstream_reference = None
+        if row.upstream_reference is None:
+            self.let_go.append(row.id)
 
     def _refuse(self, row: Request, move: Move) -> None:
         """The request has ended. News changes nothing; if it contradicts the end, people must see it."""
@@ -208,6 +219,7 @@ class _Work:
                 [{"row_id": row.id} | {name: getattr(row, name) for name in _WRITTEN} for row in rows],
             )
         number.record(session, self.completed, self.now)
+        reservation.give_up(session, self.let_go)
         event.append(session, self.entries)
         counter.add(session, self.counts)
         delivery.file(session, self.notices, self.now)
@@ -223,9 +235,15 @@ _UPDATE = (
 
 
 def may_name_number(row: Request, move: Move) -> bool:
-    """Whether the move may say which number the request is about. A change is about the number that it was asked for:
-    an answer that names another is contradicted, and must not be taken out on that other one."""
-    return row.kind is Kind.PROVISION or move.reason == Reason.BY_PERSON
+    """Whether the move may say which number the request is about.
+
+    A change is about the number that it was asked for, and a new number is the one that was acknowledged: an answer
+    that names another is contradicted, and must not be taken out on that other one.
+    """
+    if move.reason == Reason.BY_PERSON:
+        return True
+    is_acknowledged = row.accepted_at is not None and row.number is not None
+    return row.kind is Kind.PROVISION and not (is_acknowledged and move.to in (State.ACCEPTED, State.COMPLETED))
 
 
 def contradiction(row: Request, move: Move) -> str | None:

@@ -110,4 +110,4 @@ def _take(asking: Asking, number: Number, kind: Kind, wishes: Mapping[str, Any],
 def _hasten(session: Session, release: Taken, asking: Asking) -> None:
     row = session.get(Request, release.id)
     if row is not None and row.state is State.QUEUED:
-        steering.retry(session, row.id, asking.actor, asking.now)
+        steering.hasten(session, row.id, asking.actor, asking.now)

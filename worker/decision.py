@@ -97,7 +97,7 @@ def _after_submit(row: Request, outcome: Outcome, policy: Policy, now: datetime)
             due_at = min(now + policy.stock_interval, row.deadline)
             return _fenced(row, State.QUEUED, Reason.OUT_OF_STOCK, detail, due_at, retries=0, **_unpinned(row))
         case Rejected(reason, detail):
-            return _fenced(row, State.FAILED, reason, detail, **_unpinned(row))
+            return _fenced(row, State.FAILED, reason, detail)
         case Misconfigured():
             due_at = now + WHILE_PAUSED
             return _fenced(row, State.QUEUED, Reason.UPSTREAM_PAUSED, str(outcome), due_at)
@@ -122,8 +122,8 @@ def _unpinned(row: Request) -> dict[str, Any]:
 
 
 def _again_later(row: Request, refusal: Unavailable, policy: Policy, now: datetime) -> Move:
-    """Nothing was bought. A request to slow down is no failure and does not count towards the most attempts."""
-    retries = row.retries if refusal.reason is Reason.OVER_LIMIT else row.retries + 1
+    """Nothing was bought. What is no failure (a request to slow down) does not count towards the most attempts."""
+    retries = row.retries + refusal.counts
     if retries >= policy.max_attempts:
         detail = f"Given up after {retries} tries; nothing was ordered. The last one: {refusal}"
         return _fenced(row, State.FAILED, Reason.UPSTREAM_UNAVAILABLE, detail, retries=retries)

@@ -33,11 +33,11 @@ NO_READER = "Trunkline knows no such upstream; it is kept as it came."
 NO_REQUEST = "No such request. (The token is good: was the database restored from a backup?)"
 NOT_OURS = "None of our numbers then, as far as we know: {}."
 
-PLACED_WITHIN = 7
+PLACED_WITHIN = 9
 """Times that an event is read whose number we do not hold: it may have been quicker than the order's own answer."""
 
 FIRST_WAIT = timedelta(seconds=15)
-"""Before the second reading; doubles, so that the last is a quarter of an hour after the event."""
+"""Before the second reading; doubles, so that the last is an hour after the event, as long as `models.number.EARLY`."""
 
 Events = Sequence[FinishedCall] | Sequence[InboundMessage]
 

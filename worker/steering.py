@@ -11,8 +11,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from models import event
+from models.base import rfc3339
 from models.event import Entry, EventKind
-from models.request import Request
+from models.holding import held_by_others
+from models.request import Kind, Request
 from models.state import FINAL, Reason, State
 from models.transition import Move, apply, lock
 
@@ -34,7 +36,8 @@ def cancel(session: Session, request_id: UUID, actor: str, now: datetime) -> Req
 
     def decide(row: Request) -> Move:
         if row.state is State.QUEUED:
-            return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, "Cancelled before it was ordered.")
+            before = "ordered again; the first order is not to be seen" if row.repeated else "ordered"
+            return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, f"Cancelled before it was {before}.")
         if row.state is State.HELD:
             detail = f"Cancelled while held ({row.reason}); what was ordered upstream, if anything, stays there."
             return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, detail)
@@ -46,7 +49,8 @@ def cancel(session: Session, request_id: UUID, actor: str, now: datetime) -> Req
 
 
 def retry(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
-    """Have it looked at now. Always safe: what may have been ordered is looked up, not ordered again.
+    """Have it looked at now. Always safe: what may have been ordered is looked up, not ordered again, and a release
+    is not sent before its time.
 
     Raises NotNow, LookupError.
     """
@@ -54,6 +58,8 @@ def retry(session: Session, request_id: UUID, actor: str, now: datetime) -> Requ
     def decide(row: Request) -> Move:
         if row.state in FINAL:
             raise NotNow(f"it has ended already: it is {row.state}; make a new request to order again")
+        if row.kind is Kind.RELEASE and _waits_for_its_time(row, now):
+            raise NotNow(f"it is sent at {rfc3339(row.due_at)}, and can be cancelled until then")
         if row.state is State.QUEUED:
             return Move(row.id, State.QUEUED, actor, row.reason, row.detail, now)
         if row.state is State.ACCEPTED:
@@ -68,6 +74,21 @@ def retry(session: Session, request_id: UUID, actor: str, now: datetime) -> Requ
         raise NotNow("it is being ordered right now; look again in a moment")
 
     return _steer(session, request_id, decide, now)
+
+
+def hasten(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
+    """Send a release now that can still be cancelled; one that is sent already is left alone. Raises LookupError."""
+
+    def decide(row: Request) -> Move:
+        if not _waits_for_its_time(row, now):
+            raise NotNow(f"it is {row.state}")
+        return Move(row.id, State.QUEUED, actor, row.reason, "A person asked to send it now.", now)
+
+    return _steer(session, request_id, decide, now)
+
+
+def _waits_for_its_time(row: Request, now: datetime) -> bool:
+    return row.state is State.QUEUED and row.attempts == 0 and row.due_at is not None and row.due_at > now
 
 
 def resolve(
@@ -88,11 +109,25 @@ def resolve(
         if outcome is Outcome.RETRY:
             changes: dict[str, Any] = {"retries": 0, "looks": 0, "unknown_since": None}
             changes |= {"accepted_at": None, "repeated": True}
+            if row.kind is Kind.PROVISION and row.accepted_at is None:
+                # A number that was picked, and of which nobody can tell whose it is: asked for again, it would
+                # only be held again.
+                changes |= {"number": None, "upstream_reference": None}
             return Move(row.id, State.QUEUED, actor, Reason.BY_PERSON, detail, now, changes=changes)
-        changes = {"number": number} if number is not None else {}
+        changes = {}
+        if number is not None and number != row.number:
+            _require_free(session, row, number)
+            # What we know of the number that it was not must not be taken out on it.
+            changes = {"number": number, "upstream_reference": None, "pool": None}
         return Move(row.id, State(outcome.value), actor, Reason.BY_PERSON, detail, changes=changes)
 
     return _steer(session, request_id, decide, now)
+
+
+def _require_free(session: Session, row: Request, wanted: str) -> None:
+    """Raises NotNow where the number is somebody else's: to say that it is ours would take it from them."""
+    if held_by_others(session, row.requester_id, [(row.upstream, wanted)]):
+        raise NotNow(f"{wanted} is held by another requester")
 
 
 def _steer(session: Session, request_id: UUID, decide: Callable[[Request], Move], now: datetime) -> Request:

@@ -46,10 +46,11 @@ Found = Sequence[StockRow] | BadQuery | Unavailable | WrongAccount
 
 def wish(name: str, spec: Mapping[str, Any]) -> Wish | None:
     """What an order waits for; None where nothing tells it from others, and it asks again by itself."""
-    query = DIALECTS[name].stock_query(spec)
+    dialect = DIALECTS[name]
+    query = dialect.stock_query(spec)
     if query is None:
         return None
-    written = json.dumps(dict(query), sort_keys=True, separators=(",", ":"))
+    written = json.dumps([dict(query), dict(dialect.stock_terms(spec))], sort_keys=True, separators=(",", ":"))
     return Wish(hashlib.sha256(written.encode()).hexdigest(), query)
 
 

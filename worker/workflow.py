@@ -182,7 +182,7 @@ def _wait_for_stock(
         if (wish := stock.wish(name, row.spec)) is not None:
             parked[place] = stock.parked(move, wish, row.deadline, now)
             wishes.append(wish)
-    stock_watch.watch(session, name, wishes, now + policy.stock_interval)
+    stock_watch.watch(session, name, wishes, now, policy.stock_interval)
     return parked
 
 

@@ -18,6 +18,7 @@ from models.reservation import KEPT_FOR, Reservation, Want, reserve
 from models.state import Reason, State
 from tests.factory import NOW, fetch, make_requests
 from tests.working import NAME, ScriptedUpstream, history, together, until_due
+from worker import steering
 from worker.runtime import Runtime
 from worker.upstreams.base import Answer, Candidate, Completed, Order, OutcomeUnknown, Rejected, Unavailable
 from worker.workflow import advance
@@ -37,6 +38,7 @@ class Seller(ScriptedUpstream):
     sold: list[str] = field(default_factory=list)
     seen: list[tuple[str | None, str | None]] = field(default_factory=list)
     breaks: bool = False
+    refuses: bool = False
 
     async def submit(self, order: Order, deadline: timedelta) -> Answer:
         self.orders.append(order)
@@ -47,12 +49,14 @@ class Seller(ScriptedUpstream):
             self.seen.append((row.number, row.upstream_reference))
             if self.breaks:
                 raise OutcomeUnknown("silence")
+            if self.refuses:
+                raise Unavailable("connection refused")
             if picked.reference not in self.taken_by_others:
                 self.sold.append(picked.reference)
                 return Completed(picked.number, picked.reference)
             left.remove(picked)
         if left:
-            raise Unavailable("all are spoken for")
+            raise Unavailable("all are spoken for", is_failure=False)
         return Rejected(Reason.OUT_OF_STOCK)
 
 
@@ -172,3 +176,40 @@ def test_a_reservation_ends_by_itself_and_is_forgotten(engine: Engine) -> None:
     assert write(engine, lambda s: reserve(s, NAME, wants(["a"], other), later)) == {other: "a"}
     write(engine, lambda s: reservation.forget(s, later + KEPT_FOR))
     assert read(engine, lambda s: s.scalars(sa.select(Reservation)).all()) == []
+
+
+def test_a_number_is_free_again_when_the_order_that_picked_it_comes_to_nothing(
+    runtime: Runtime, engine: Engine, client: Seller
+) -> None:
+    client.shown, client.taken_by_others = stock(1), {"id-000"}
+    take(engine, 1)
+    advance(runtime, NAME)
+    assert read(engine, lambda s: s.scalars(sa.select(Reservation)).all()) == []
+
+
+def test_an_order_that_waits_for_numbers_that_others_are_after_does_not_fail_for_it(
+    runtime: Runtime, engine: Engine, client: Seller
+) -> None:
+    client.shown = stock(1)
+    write(engine, lambda s: reserve(s, NAME, wants(["id-000"], new_id()), utc_now()))
+    (id_,) = take(engine, 1)
+    for _ in range(6):
+        until_due(engine)
+        advance(runtime, NAME)
+    row = fetch(engine, id_)
+    assert (row.state, row.retries) == (State.QUEUED, 0)
+
+
+def test_a_request_that_failed_or_was_cancelled_shows_no_number_that_it_only_picked(
+    runtime: Runtime, engine: Engine, client: Seller
+) -> None:
+    client.shown, client.refuses = stock(9), True
+    failed, cancelled = take(engine, 2)
+    advance(runtime, NAME)
+    assert fetch(engine, failed).number is not None
+    write(engine, lambda session: steering.cancel(session, cancelled, "me", utc_now()))
+    for _ in range(4):
+        until_due(engine)
+        advance(runtime, NAME)
+    assert fetch(engine, failed).state is State.FAILED
+    assert [fetch(engine, id_).number for id_ in (failed, cancelled)] == [None, None]

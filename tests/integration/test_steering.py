@@ -13,11 +13,14 @@ from sqlalchemy.orm import Session
 
 from models.base import new_id, utc_now, write
 from models.delivery import Delivery
-from models.request import Request
+from models.number import Number
+from models.request import Kind, Request
 from models.state import FINAL, Reason, State
 from models.transition import Move, transition
+from tests import holding
 from tests.factory import NOW, fetch, make_requests
 from tests.working import NAME, ScriptedUpstream, every, history, let_pass, until_due
+from worker import steering
 from worker.decision import MOST_LOOKS
 from worker.runtime import Runtime
 from worker.steering import NotNow, Outcome, cancel, resolve, retry
@@ -199,3 +202,35 @@ def test_what_a_person_settled_stays_settled_when_a_worker_comes_back(
     press(runtime, engine, 2)
     assert (fetch(engine, id_).state, fetch(engine, id_).number) == (State.COMPLETED, SYDNEY)
     assert len(client.orders) == 1
+
+
+def test_a_release_is_not_sent_before_its_time_by_asking_to_look_at_it(engine: Engine) -> None:
+    (id_,) = make_requests(
+        engine, 1, kind=Kind.RELEASE, number="+61280740801", spec={}, due_at=NOW + timedelta(hours=1)
+    )
+    with pytest.raises(NotNow, match="can be cancelled until then"):
+        write(engine, lambda session: steering.retry(session, id_, "me", NOW))
+    row = write(engine, lambda session: steering.hasten(session, id_, "me", NOW))
+    assert row.due_at == NOW
+
+
+def test_a_number_that_another_requester_holds_is_not_taken_by_settling_a_request_with_it(engine: Engine) -> None:
+    holding.done(engine, requester="other")
+    mine = holding.ask(engine)
+    write(engine, lambda session: transition(session, [Move(mine, State.HELD, "test")], NOW))
+
+    def settle(number: str) -> Request:
+        return write(engine, lambda s: steering.resolve(s, mine, steering.Outcome.COMPLETED, number, None, "me", NOW))
+
+    with pytest.raises(NotNow, match="another requester"):
+        settle(holding.SYDNEY)
+    assert settle(holding.PERTH).state is State.COMPLETED
+
+
+def test_a_number_that_a_person_names_is_not_taken_for_the_one_that_was_picked(engine: Engine) -> None:
+    id_ = holding.ask(engine)
+    pinned = {"number": holding.SYDNEY, "upstream_reference": "id-of-sydney", "pool": "private"}
+    write(engine, lambda session: transition(session, [Move(id_, State.HELD, "test", changes=pinned)], NOW))
+    write(engine, lambda s: steering.resolve(s, id_, steering.Outcome.COMPLETED, holding.PERTH, None, "me", NOW))
+    (held,) = every(engine, Number)
+    assert (held.number, held.upstream_reference, held.pool) == (holding.PERTH, None, None)

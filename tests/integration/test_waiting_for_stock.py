@@ -229,3 +229,14 @@ def test_who_waits_can_be_cancelled_and_is_not_woken(runtime: Runtime, engine: E
     a_minute_later(runtime)
     assert states(engine, [first, second]) == [State.CANCELLED, State.ACCEPTED]
     assert moves(engine, first)[-1] == ("cancelled", Reason.BY_PERSON)
+
+
+def test_looks_that_help_nobody_are_made_at_their_regular_times(runtime: Runtime, engine: Engine, client: Shop) -> None:
+    waiting(runtime, 1)
+    client.failure = BadQuery("no stock search")
+    client.orders.clear()
+    for _ in range(60):  # five minutes
+        let_pass(engine, timedelta(seconds=5))
+        look(runtime, NAME)
+        advance(runtime, NAME)
+    assert 4 <= len(client.orders) <= 6

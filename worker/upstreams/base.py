@@ -101,7 +101,7 @@ class Unavailable(Exception):
     """Nothing was done: asking again is safe.
 
     `reason` is `upstream_unavailable`, or `over_limit` where the upstream asked us to slow down; `retry_after`
-    is how long it asked us to wait.
+    is how long it asked us to wait. `is_failure` False: it does not count towards the most attempts.
     """
 
     def __init__(
@@ -110,10 +110,12 @@ class Unavailable(Exception):
         *,
         reason: Reason = Reason.UPSTREAM_UNAVAILABLE,
         retry_after: timedelta | None = None,
+        is_failure: bool = True,
     ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.retry_after = retry_after
+        self.counts = int(is_failure and reason is not Reason.OVER_LIMIT)
 
 
 class OutcomeUnknown(Exception):
@@ -265,6 +267,10 @@ class Dialect(ABC):
         For a spec that `check` found good.
         """
         return None
+
+    def stock_terms(self, spec: Mapping[str, Any]) -> Mapping[str, str]:
+        """What else `is_met_by` goes by: orders that differ in it wait apart, so that none stands in another's way."""
+        return {}
 
     def is_met_by(self, spec: Mapping[str, Any], row: StockRow) -> bool:
         """Whether this number in stock would do, beyond what `stock_query` asks for."""

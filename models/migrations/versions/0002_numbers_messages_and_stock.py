@@ -3,6 +3,8 @@
 Revises: 0001
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -29,8 +31,7 @@ def upgrade() -> None:
     _numbers()
     _messages()
     _stock()
-    op.execute(_BOUGHT)
-    op.execute(_GIVEN_UP)
+    _inventory()
 
 
 def downgrade() -> None:
@@ -108,6 +109,7 @@ def _stock() -> None:
         sa.PrimaryKeyConstraint("upstream", "reference", name=op.f("pk_reservations")),
     )
     op.create_index("ix_reservations_until", "reservations", ["until"])
+    op.create_index("ix_reservations_request", "reservations", ["request_id"])
     op.create_table(
         "stock_watches",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -125,27 +127,67 @@ def _stock() -> None:
     op.create_index("ix_stock_watches_due", "stock_watches", ["upstream", "due_at"])
 
 
-# What was bought before there was an inventory: each number as its last purchase left it.
-_BOUGHT = """
-INSERT INTO numbers (id, requester_id, upstream, number, upstream_reference, request_id, custom_id, custom_group,
-                     configuration, held_since, changed_at)
-SELECT bought.id, bought.requester_id, bought.upstream, bought.number, bought.upstream_reference, bought.id,
-       bought.custom_id, bought.custom_group, bought.spec, bought.finished_at, bought.finished_at
-FROM requests AS bought
-WHERE bought.kind = 'provision' AND bought.state = 'completed' AND bought.number IS NOT NULL
-  AND NOT EXISTS (
-    SELECT 1 FROM requests AS later
-    WHERE later.number = bought.number AND later.upstream = bought.upstream AND later.kind = 'provision'
-      AND later.state = 'completed' AND later.id > bought.id)
-"""
+def _inventory() -> None:
+    """What was bought before there was an inventory: told anew from the requests, in the order in which they ended."""
+    requests = sa.table("requests", *(sa.column(name, kind) for name, kind in _TOLD.items()))
+    ended = sa.select(requests).where(requests.c.state == "completed", requests.c.number.is_not(None))
+    rows: list[dict[str, Any]] = []
+    held: dict[tuple[str, str], dict[str, Any]] = {}
+    for found in op.get_bind().execute(ended.order_by(requests.c.finished_at, requests.c.id)).mappings():
+        row = dict(found)
+        key = (row["upstream"], row["number"])
+        known = held.get(key)
+        if known is not None and row["kind"] == "update":
+            known["configuration"] = _merged(known["configuration"], row["spec"])
+            known["custom_id"] = row["custom_id"] or known["custom_id"]
+            known["custom_group"] = row["custom_group"] or known["custom_group"]
+            known["changed_at"] = row["finished_at"]
+            continue
+        if known is not None:
+            by = row["id"] if row["kind"] == "release" else None
+            held.pop(key).update(released_at=row["finished_at"], released_by=by, changed_at=row["finished_at"])
+        if row["kind"] != "release":
+            held[key] = _row(row)
+            rows.append(held[key])
+    numbers = sa.table("numbers", *(sa.column(name, kind) for name, kind in _KEPT.items()))
+    if rows:
+        op.bulk_insert(numbers, rows)
 
-_GIVEN_UP = """
-UPDATE numbers SET
-  released_at = (SELECT max(gone.finished_at) FROM requests AS gone
-                 WHERE gone.number = numbers.number AND gone.upstream = numbers.upstream AND gone.kind = 'release'
-                   AND gone.state = 'completed' AND gone.id > numbers.id),
-  released_by = (SELECT gone.id FROM requests AS gone
-                 WHERE gone.number = numbers.number AND gone.upstream = numbers.upstream AND gone.kind = 'release'
-                   AND gone.state = 'completed' AND gone.id > numbers.id
-                 ORDER BY gone.finished_at DESC LIMIT 1)
-"""
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    same = ("id", "requester_id", "upstream", "number", "upstream_reference", "custom_id", "custom_group")
+    times = dict.fromkeys(("held_since", "changed_at"), row["finished_at"])
+    ends = {"released_at": None, "released_by": None}
+    return {name: row[name] for name in same} | {"request_id": row["id"], "configuration": row["spec"]} | times | ends
+
+
+def _merged(before: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    after = dict(before)
+    for name, value in change.items():
+        known = after.get(name)
+        after[name] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return after
+
+
+_TIME = sa.DateTime(timezone=True)
+
+_SHARED: dict[str, Any] = {
+    "id": sa.Uuid(),
+    "requester_id": sa.Uuid(),
+    "upstream": sa.String(),
+    "number": sa.String(),
+    "upstream_reference": sa.String(),
+    "custom_id": sa.String(),
+    "custom_group": sa.String(),
+}
+
+_TOLD = _SHARED | {"kind": sa.String(), "state": sa.String(), "spec": sa.JSON(), "finished_at": _TIME}
+
+_KEPT = _SHARED | {
+    "request_id": sa.Uuid(),
+    "configuration": sa.JSON(),
+    "held_since": _TIME,
+    "changed_at": _TIME,
+    "released_at": _TIME,
+    "released_by": sa.Uuid(),
+}

@@ -75,6 +75,9 @@ class MessageMediaDialect(Dialect):
     def stock_query(self, spec: Mapping[str, Any]) -> Mapping[str, str]:
         return Provision.model_validate(dict(spec)).search.params()
 
+    def stock_terms(self, spec: Mapping[str, Any]) -> Mapping[str, str]:
+        return {"max_classification": Provision.model_validate(dict(spec)).max_classification}
+
     def is_met_by(self, spec: Mapping[str, Any], row: StockRow) -> bool:
         return choice.would_do(Provision.model_validate(dict(spec)), row, datetime.now(UTC))
 

@@ -7,7 +7,7 @@ asked for again first, and read before it is believed that somebody else has it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.state import Reason
@@ -22,6 +22,9 @@ STOCK = "/"
 
 MOST_PAGES = 10
 """Of a search. What is behind them is not seen; a narrower search (`matching`) finds it."""
+
+SPOKEN_FOR = timedelta(seconds=15)
+"""Until it is seen whether the others have bought what they are after."""
 
 LEAST_TO_ASSIGN = 1 / 3
 """Of the deadline, without which no number is ordered: an answer that comes too late is an unknown outcome."""
@@ -67,7 +70,8 @@ class Purchase:
         if answer := await self._take_one(dearer):
             return answer
         if self._spoken_for:
-            raise Unavailable(f"Other orders of ours are after all {self._spoken_for} numbers that fit")
+            detail = f"Other orders of ours are after all {self._spoken_for} numbers that fit"
+            raise Unavailable(detail, retry_after=SPOKEN_FOR, is_failure=False)
         return Rejected(Reason.OUT_OF_STOCK, self._survey.why_nothing(listing.is_cut, self._lost))
 
     def _new(self, rows: Sequence[Mapping[str, Any]]) -> list[Offer]:

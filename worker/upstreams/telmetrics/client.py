@@ -39,7 +39,6 @@ from typing import Any
 from pydantic import ValidationError as Invalid
 
 from models.request import Kind
-from models.state import Reason
 from worker.fault import Fault
 from worker.upstream_settings import TelmetricsSettings
 from worker.upstreams.ask import Asker, Question
@@ -147,8 +146,8 @@ class TelmetricsClient(Upstream):
         if reply.is_success:
             return replies.created(question, order, reply)
         refusal = replies.refusal(question, order, reply)
-        if refusal.reason == Reason.OUT_OF_STOCK and order.repeated:
-            # A conflict may be with the name, which an earlier attempt of this very order has taken.
+        if order.repeated:
+            # It may be refused for what an earlier attempt of this very order has done, such as taking the name.
             found = await self.look_up(order, _left(until))
             return refusal if isinstance(found, NotFound) else found
         return refusal
