@@ -18,7 +18,7 @@ from models.state import State
 from models.transition import Move, transition
 from tests.factory import NOW, SPEC, fetch, make_requester
 from tests.holding import PERTH, SYDNEY, ask, complete, done
-from tests.working import every
+from tests.working import every, together
 
 LATER = NOW + timedelta(days=1)
 
@@ -246,3 +246,29 @@ def test_a_number_is_shown_ready_for_json(engine: Engine) -> None:
     assert (shown["released_at"], shown["released_by"]) == (None, None)
     held.released_by = new_id()
     assert number.view(held)["released_by"] == str(held.released_by)
+
+
+def test_a_new_number_stays_the_one_that_was_acknowledged_whatever_a_later_answer_names(engine: Engine) -> None:
+    done(engine, requester="other")
+    id_ = ask(engine)
+    accepted = {"number": PERTH, "accepted_at": NOW}
+    write(engine, lambda session: transition(session, [Move(id_, State.ACCEPTED, "worker", changes=accepted)], NOW))
+    complete(engine, id_, number=SYDNEY)
+    row = fetch(engine, id_)
+    assert (row.state, row.number, row.contradicted_at is None) == (State.COMPLETED, PERTH, False)
+    assert [number.number for number in numbers(engine) if number.released_at is None] == [SYDNEY, PERTH]
+
+
+def test_an_update_that_ends_after_the_release_does_not_bring_the_number_back(engine: Engine) -> None:
+    done(engine)
+    late = ask(engine, Kind.UPDATE, spec={"name": "late"})
+    done(engine, Kind.RELEASE, at=LATER)
+    complete(engine, late, at=LATER + timedelta(seconds=1))
+    assert [row.released_at for row in numbers(engine)] == [LATER]
+
+
+def test_two_that_complete_with_one_number_at_the_same_moment_both_land(postgresql: Engine) -> None:
+    ids = [ask(postgresql) for _ in range(8)]
+    together(*(lambda id_=id_: complete(postgresql, id_) for id_ in ids))  # type: ignore[misc]
+    assert len([row for row in numbers(postgresql) if row.released_at is None]) == 1
+    assert len(numbers(postgresql)) == 8
