@@ -269,6 +269,6 @@ def test_an_update_that_ends_after_the_release_does_not_bring_the_number_back(en
 
 def test_two_that_complete_with_one_number_at_the_same_moment_both_land(postgresql: Engine) -> None:
     ids = [ask(postgresql) for _ in range(8)]
-    together(*(lambda id_=id_: complete(postgresql, id_) for id_ in ids))  # type: ignore[misc]
+    together(*(lambda id_=id_: complete(postgresql, id_) for id_ in ids))
     assert len([row for row in numbers(postgresql) if row.released_at is None]) == 1
     assert len(numbers(postgresql)) == 8
