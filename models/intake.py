@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import counter, event
-from models.base import insert_for, new_id
+from models.base import insert_for, new_id, rfc3339
 from models.event import Entry, EventKind
 from models.request import Kind, OnOutOfStock, Priority, Request
-from models.state import State
+from models.state import Reason, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def take(
 
 
 def _row(requester_id: UUID, batch_id: UUID | None, new: NewRequest, now: datetime) -> dict[str, Any]:
+    waits = new.kind is Kind.RELEASE and new.due_at > now
     return {
         "id": new_id(),
         "requester_id": requester_id,
@@ -78,6 +79,8 @@ def _row(requester_id: UUID, batch_id: UUID | None, new: NewRequest, now: dateti
         "upstream": new.upstream,
         "kind": new.kind,
         "state": State.QUEUED,
+        "reason": Reason.RELEASE_DELAY if waits else None,
+        "detail": f"It is sent at {rfc3339(new.due_at)}, and can be cancelled until then." if waits else None,
         "idempotency_key": new.idempotency_key,
         "body_digest": new.body_digest,
         "custom_id": new.custom_id,
@@ -109,7 +112,7 @@ def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> set[UUID]:
 
 
 def _entry(row: dict[str, Any], actor: str, now: datetime) -> Entry:
-    return Entry(row["id"], now, EventKind.STATE, actor, to_state=State.QUEUED.value)
+    return Entry(row["id"], now, EventKind.STATE, actor, row["reason"], row["detail"], to_state=State.QUEUED.value)
 
 
 def _counts(rows: Any) -> Counter[counter.Key]:

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     OVER_LIMIT = "over_limit"  # the upstream asked us to slow down
     WRONG_ACCOUNT = "wrong_account"  # the upstream answered for an account that is not ours
     CALLBACK_MISSING = "callback_missing"  # accepted long ago and never completed
+    RELEASE_DELAY = "release_delay"  # a release that can still be cancelled
     EARLIER_CHANGE = "earlier_change"  # an earlier change of the same number goes first
     NOT_HELD = "not_held"  # the number was given up, or became another requester's, before the change was sent
     BATCH_PAUSED = "batch_paused"  # its batch is paused by a person

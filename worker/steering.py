@@ -137,9 +137,8 @@ def _steer(session: Session, request_id: UUID, decide: Callable[[Request], Move]
     row = locked[request_id]
     move = decide(row)
     if (move.to, move.reason) == (row.state, row.reason):
-        note = Entry(
-            row.id, now, EventKind.NOTE, move.actor, reason="retry", detail="A person asked to look at it now."
-        )
+        told = move.detail if move.detail not in (None, row.detail) else "A person asked to look at it now."
+        note = Entry(row.id, now, EventKind.NOTE, move.actor, reason="retry", detail=told)
         event.append(session, [note])
     apply(session, locked, [move], now)
     return row

@@ -54,10 +54,12 @@ def wish(name: str, spec: Mapping[str, Any]) -> Wish | None:
     return Wish(hashlib.sha256(written.encode()).hexdigest(), query)
 
 
-def parked(move: Move, wanted: Wish, deadline: datetime, now: datetime) -> Move:
+def parked(move: Move, wanted: Wish, deadline: datetime, interval: timedelta, now: datetime) -> Move:
     """The move of a request that waits for stock, made to wait for the watch and not for its own turn."""
     due_at = min(now + LONGEST_PARKED, deadline)
-    return replace(move, due_at=due_at, changes={**move.changes, "stock_key": wanted.key})
+    every = f"The stock is looked at every {interval.total_seconds():g} s; who waits longest is served first."
+    detail = f"{(move.detail or 'Nothing in stock fits').rstrip('.')}. {every}"
+    return replace(move, due_at=due_at, detail=detail, changes={**move.changes, "stock_key": wanted.key})
 
 
 def look(runtime: Runtime, name: str) -> bool:

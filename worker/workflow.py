@@ -180,7 +180,7 @@ def _wait_for_stock(
         if (move.to, move.reason) != (State.QUEUED, Reason.OUT_OF_STOCK):
             continue
         if (wish := stock.wish(name, row.spec)) is not None:
-            parked[place] = stock.parked(move, wish, row.deadline, now)
+            parked[place] = stock.parked(move, wish, row.deadline, policy.stock_interval, now)
             wishes.append(wish)
     stock_watch.watch(session, name, wishes, now, policy.stock_interval)
     return parked

@@ -210,8 +210,11 @@ def test_a_release_is_not_sent_before_its_time_by_asking_to_look_at_it(engine: E
     )
     with pytest.raises(NotNow, match="can be cancelled until then"):
         write(engine, lambda session: steering.retry(session, id_, "me", NOW))
+    waiting = fetch(engine, id_)
+    assert (waiting.reason, str(waiting.detail)[:10]) == (Reason.RELEASE_DELAY, "It is sent")
     row = write(engine, lambda session: steering.hasten(session, id_, "me", NOW))
     assert row.due_at == NOW
+    assert history(engine, id_)[-1]["detail"] == "A person asked to send it now."
 
 
 def test_a_number_that_another_requester_holds_is_not_taken_by_settling_a_request_with_it(engine: Engine) -> None:

@@ -311,3 +311,19 @@ NAMES = st.sampled_from(
 )
 def test_no_spec_whatever_is_more_than_a_list_of_faults_about_the_spec(kind: Kind, spec: dict[str, Any]) -> None:
     assert all(fault.pointer.startswith("/spec") for fault in check(kind=kind, spec=spec))
+
+
+@pytest.mark.parametrize("written", ["040160386", "61 4016 0385", "+61 28074 080", "0401 603 8599"])
+def test_an_australian_number_with_a_digit_missing_or_too_many_is_refused(written: str) -> None:
+    spec = {"service_number": {"country": "AU", "search_type": "szu", "szu": "sydney"}}
+    (fault,) = check(spec | {"service": {"type": "transfer", "answer_point": written}})
+    assert fault.pointer == "/spec/service/answer_point"
+    assert "such an Australian number has 9" in fault.detail or "is not a phone number" in fault.detail
+
+
+@pytest.mark.parametrize(
+    "written", ["13 23 07", "61132307", "1300 878 664", "1800 000 000", "0280740801", "+61401603859"]
+)
+def test_australian_numbers_of_every_length_are_good(written: str) -> None:
+    spec = {"service_number": {"country": "AU", "search_type": "szu", "szu": "sydney"}}
+    assert check(spec | {"service": {"type": "transfer", "answer_point": written}}) == []

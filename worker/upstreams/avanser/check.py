@@ -123,10 +123,18 @@ def _numbers_in(spec: Provision | Update) -> Iterator[tuple[str, str]]:
 
 def _complaint(written: str, country: str) -> str | None:
     try:
-        to_e164(written, country)
+        number = to_e164(written, country)
     except NotANumber as error:
         return str(error)
+    digits = number.removeprefix("+61")
+    if digits != number and digits[0] in _OF_NINE and len(digits) != _NINE:
+        return f"{written!r} has {len(digits)} digits besides +61 or 0, and such an Australian number has {_NINE}"
     return None
+
+
+_OF_NINE, _NINE = "234578", 9
+"""Landline and mobile numbers by their first digit, and their length (Australian numbering plan). A missing digit would
+buy a number that forwards to nowhere."""
 
 
 def _bad_search(spec: Provision) -> Iterator[Fault]:

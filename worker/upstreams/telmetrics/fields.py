@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from worker.upstreams.e164 import NotANumber
 from worker.upstreams.telmetrics.numbers import ten_digits
@@ -76,7 +76,25 @@ Text = Annotated[str, _like(r".*\S.*", "must be text that is not empty")]
 Number = Annotated[str, BeforeValidator(_number)]
 Guid = Annotated[str, BeforeValidator(_guid)]
 GroupId = Annotated[str, BeforeValidator(_group)]
-State = Annotated[str, _like(r"[A-Za-z]{2}", "must be a two-letter state or province code")]
+STATES = frozenset({
+    "AL", "AK", "AZ", "AR", "CA", "CO", "CT", "DE", "DC", "FL", "GA", "HI", "ID", "IL", "IN", "IA",
+    "KS", "KY", "LA", "ME", "MD", "MA", "MI", "MN", "MS", "MO", "MT", "NE", "NV", "NH", "NJ", "NM",
+    "NY", "NC", "ND", "OH", "OK", "OR", "PA", "RI", "SC", "SD", "TN", "TX", "UT", "VT", "VA", "WA",
+    "WV", "WI", "WY", "AS", "GU", "MP", "PR", "VI", "AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU",
+    "ON", "PE", "QC", "SK", "YT",
+})  # fmt: skip
+"""The postal codes of the United States with their territories, and of Canada's provinces."""
+
+
+def _state(value: str) -> str:
+    if value.upper() not in STATES:
+        raise ValueError(_STATE)
+    return value
+
+
+_STATE = "must be a two-letter state or province code of the United States or Canada, such as GA or ON"
+
+State = Annotated[str, _like(r"[A-Za-z]{2}", _STATE), AfterValidator(_state)]
 NumberFilter = Annotated[str, _like(r"[0-9]{3}([0-9]{3})?", "must be a 3 digit NPA or a 6 digit NPA-NXX")]
 WebUrl = Annotated[str, _like(r"https?://[^\s/]\S*", "must be a URL that begins with http:// or https://")]
 Replaced = Annotated[str, _like(r"[0-9A-Za-z]{10}", "must be 10 letters or digits")]
