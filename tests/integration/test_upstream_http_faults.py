@@ -323,6 +323,7 @@ def test_refused_credentials_are_a_fault_of_configuration(status: str, question:
         ("86400", MOST_RETRY_AFTER, MOST_RETRY_AFTER),
         ("9" * 30, MOST_RETRY_AFTER, MOST_RETRY_AFTER),
     ],
+    ids=["seconds", "none", "date", "date gone by", "a day", "too many"],  # a date would differ between processes
 )
 def test_a_429_says_how_long_to_wait_within_reason(value: str, least: timedelta, most: timedelta) -> None:
     async def story() -> None:
