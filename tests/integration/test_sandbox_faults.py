@@ -309,6 +309,14 @@ def test_latency_keeps_every_call_waiting(sandbox: SandboxServer, avanser: httpx
     assert 0.15 <= time.monotonic() - started < 1
 
 
+def test_an_order_said_whole_takes_effect_though_its_client_dies_while_it_waits(sandbox: SandboxServer) -> None:
+    sandbox.script(latency_ms={"min": 300, "max": 300}, callback=QUICK)
+    with sandbox.avanser(timeout=0.1) as hasty, pytest.raises(httpx.ReadTimeout):
+        hasty.post("/requests", json=order("orphan"))
+    assert sandbox.summary()["orders"] == 0
+    eventually(lambda: sandbox.ledger(custom_id="orphan"))
+
+
 def test_an_unknown_fault_is_refused_by_name_and_the_script_stays(sandbox: SandboxServer) -> None:
     play(sandbox, "callback_twice")
     answer = httpx.put(f"{sandbox.url}/_sandbox", json={"faults": [{"fault": "eaten_by_dog"}]})
