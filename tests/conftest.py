@@ -27,6 +27,13 @@ TEMPLATE = "trunkline_template"
 _names = (f"trunkline_{number}" for number in itertools.count())
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chaos")
+    group.addoption("--chaos", choices=("small", "full"), default="small", help="size of the tests in tests/chaos")
+    group.addoption("--chaos-seed", type=int, default=1, help="of everything that they leave to chance")
+    group.addoption("--chaos-report", default="", help="a file that each verdict is appended to, as JSON")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """A migrated, empty database of the test's own; the test runs once on each kind."""
@@ -77,19 +84,25 @@ def redis_url(redis_server: services.Server) -> str:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     """The embedded broker, running, with nothing in it."""
-    with _or_skip(), services.embedded_broker(tmp_path / "broker") as running:
+    with or_skip(), services.embedded_broker(tmp_path / "broker") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[services.Postgres]:
-    with _or_skip(), services.postgres() as running:
+    with or_skip(), services.postgres() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[services.Server]:
-    with _or_skip(), services.redis_server() as running:
+    with or_skip(), services.redis_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[services.Server]:
+    with or_skip(), services.rabbitmq() as running:
         yield running
 
 
@@ -116,7 +129,7 @@ def _postgres_template(postgres_server: services.Postgres) -> str:
 
 
 @contextlib.contextmanager
-def _or_skip() -> Iterator[None]:
+def or_skip() -> Iterator[None]:
     """Where a server is missing: in CI the test fails, elsewhere it is skipped and says why."""
     reason = ""
     try:

