@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from models import event, upstream
 from models.base import read, utc_now, write
+from models.clock import Clock
 from models.delivery import Delivery
 from models.inbox import Received
 from models.request import Request
@@ -106,6 +107,7 @@ def working(
     runtime = Runtime(
         settings=settings,
         engine=engine,
+        clock=Clock(),  # the one that the rows of tests are written by
         limits=Limits(None),
         lanes=Lanes(),
         loop=loop,

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import flask
 
 from models.base import make_engine
+from models.clock import make_clock
 from webhook_receiver import context, openapi, problems
 from webhook_receiver.batches import batches
 from webhook_receiver.callbacks import callbacks
@@ -19,6 +20,7 @@ from webhook_receiver.health import health
 from webhook_receiver.messages import messages
 from webhook_receiver.metrics import HttpTimes, Rows, metrics
 from webhook_receiver.numbers import numbers
+from webhook_receiver.reconciliation import reconciliation
 from webhook_receiver.requests import requests
 from webhook_receiver.stock import stock
 from worker.app import configure
@@ -26,7 +28,20 @@ from worker.intake import Intake
 from worker.settings import Settings
 from worker.signing import Tokens
 
-APIS = (requests, batches, numbers, calls, messages, stock, deliveries, endpoints, health, metrics, docs)
+APIS = (
+    requests,
+    batches,
+    numbers,
+    calls,
+    messages,
+    stock,
+    reconciliation,
+    deliveries,
+    endpoints,
+    health,
+    metrics,
+    docs,
+)
 """Every group of routes whose operations are declared, and so documented."""
 
 HEADERS = {
@@ -52,6 +67,7 @@ def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits |
         Receiver(
             settings=settings,
             engine=engine,
+            clock=make_clock(engine),
             tokens=Tokens(settings.secret_keys),
             intake=Intake(engine, settings),
             limits=limits or BodyLimits(),
@@ -71,7 +87,8 @@ def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits |
 def _measure(app: flask.Flask) -> None:
     times = HttpTimes()
     times.watch(app)
-    times.registry.register(Rows(app.extensions["trunkline"].engine))
+    receiver: Receiver = app.extensions["trunkline"]
+    times.registry.register(Rows(receiver.engine, receiver.clock))
     app.extensions["trunkline_metrics"] = times.registry
 
 

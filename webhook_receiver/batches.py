@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 from sqlalchemy.orm import Session
 
 from models import counter
-from models.base import read, utc_now
+from models.base import read
 from models.batch import Batch, view
 from models.requester import Caller, Scope
 from webhook_receiver import results, schemas
@@ -96,7 +96,7 @@ def create_batch(caller: Caller, query: BatchQuery) -> ResponseReturnValue:
 
 
 def _take(caller: Caller, query: BatchQuery, file: BinaryIO, media: Media, digest: str) -> BatchTaken:
-    now = utc_now()
+    now = here().clock.now()
     name = query.name or (bulk.name_of_document(file) if media == "json" else None)
     return here().intake.take_batch(
         caller.requester_id,

@@ -1,4 +1,4 @@
-"""What every view stands on: the settings, the database, and the check of tokens, one set for each application."""
+"""What every view stands on: settings, database, clock and the check of tokens, one set for each application."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import flask
 from sqlalchemy.engine import Engine
 
+from models.clock import Clock
 from worker.intake import Intake
 from worker.settings import Settings
 from worker.signing import Tokens
@@ -27,6 +28,7 @@ class BodyLimits:
 class Receiver:
     settings: Settings
     engine: Engine
+    clock: Clock
     tokens: Tokens
     intake: Intake
     limits: BodyLimits = field(default_factory=BodyLimits)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from models.base import read, utc_now, write
+from models.base import read, write
 from models.delivery import Delivery, DeliveryState, in_state, replay, view
 from models.requester import Caller, Scope
 from webhook_receiver import schemas
@@ -50,7 +50,7 @@ def list_deliveries(caller: Caller, query: DeliveriesQuery) -> ResponseReturnVal
 )
 def replay_delivery(caller: Caller, delivery_id: UUID) -> ResponseReturnValue:
     """Send a result again, whether or not it arrived, under the same `webhook-id`."""
-    now = utc_now()
+    now = here().clock.now()
 
     def work(session: Session) -> Delivery:
         statement = sa.select(Delivery).where(Delivery.id == delivery_id).with_for_update()

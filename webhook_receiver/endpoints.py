@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models.base import read, utc_now, write
+from models.base import read, write
 from models.endpoint import Endpoint, EventType, create, rotate, view
 from models.requester import Caller, Requester, Scope
 from webhook_receiver import schemas
@@ -75,7 +75,7 @@ def create_endpoint(caller: Caller) -> ResponseReturnValue:
 
     def work(session: Session) -> Endpoint:
         requester = session.get_one(Requester, caller.requester_id)
-        return create(session, requester, name, said.url, types, utc_now())
+        return create(session, requester, name, said.url, types, here().clock.now())
 
     try:
         endpoint = write(here().engine, work)
@@ -97,7 +97,7 @@ def rotate_secret(caller: Caller, endpoint_id: UUID) -> ResponseReturnValue:
         endpoint = session.scalar(sa.select(Endpoint).where(Endpoint.id == endpoint_id).with_for_update())
         if endpoint is None or endpoint.requester_id != caller.requester_id:
             raise not_found()
-        rotate(session, endpoint, utc_now() + OLD_SECRET_SIGNS_FOR)
+        rotate(session, endpoint, here().clock.now() + OLD_SECRET_SIGNS_FOR)
         return endpoint
 
     endpoint = write(here().engine, work)

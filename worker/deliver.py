@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import event
-from models.base import rfc3339, utc_now, write
+from models.base import rfc3339, write
 from models.delivery import Delivery, DeliveryState
 from models.due import claim, settle
 from models.endpoint import Endpoint
@@ -78,7 +77,7 @@ def deliver(runtime: Runtime) -> bool:
     if not granted:
         return False
     try:
-        claimed = write(runtime.engine, lambda session: _claim(session, granted, utc_now(), lease))
+        claimed = write(runtime.engine, lambda session: _claim(session, granted, runtime.clock.now(), lease))
         runtime.limits.give_back(permits, granted - len(claimed), unused=True)
         _send_and_settle(runtime, claimed, within, permits)
     finally:
@@ -120,26 +119,26 @@ def _send_and_settle(
 
     for group in runtime.loop.stream(claimed, one):
         runtime.limits.give_back(permits, len(group))
-        write(runtime.engine, lambda session, group=group: _settle(session, runtime, group, utc_now()))  # type: ignore[misc]
+        write(runtime.engine, lambda session, group=group: _settle(session, runtime, group, runtime.clock.now()))  # type: ignore[misc]
 
 
 async def _send(runtime: Runtime, row: Delivery, target: Target, within: timedelta) -> Tried:
     if target.refusal is not None:
-        return Tried(row, None, target.refusal, timedelta(), utc_now(), is_last=True)
+        return Tried(row, None, target.refusal, timedelta(), runtime.clock.now(), is_last=True)
     body = {"type": row.type, "timestamp": rfc3339(row.created_at), "data": row.data}
-    began = time.monotonic()
+    began = runtime.clock.monotonic()
     try:
-        content, headers = sign(str(row.id), body, target.secrets, utc_now())
+        content, headers = sign(str(row.id), body, target.secrets, runtime.clock.now())
         reply: Reply = await runtime.destinations.post(target.url, content, headers, within)
     except NoAnswer as failure:
-        return Tried(row, None, str(failure), timedelta(seconds=time.monotonic() - began), utc_now())
+        return Tried(row, None, str(failure), timedelta(seconds=runtime.clock.monotonic() - began), runtime.clock.now())
     except Exception as error:
         # A fault of ours with one row (its URL, its secret) must not take the other results of the set with it.
         log.exception("cannot send delivery %s", row.id)
         detail = f"Trunkline's own sender failed: {type(error).__name__}"
-        return Tried(row, None, detail, timedelta(seconds=time.monotonic() - began), utc_now())
+        return Tried(row, None, detail, timedelta(seconds=runtime.clock.monotonic() - began), runtime.clock.now())
     refusal = None if reply.is_success else f"answered {reply.status}"
-    return Tried(row, reply.status, refusal, reply.latency, utc_now(), is_last=reply.status == GONE)
+    return Tried(row, reply.status, refusal, reply.latency, runtime.clock.now(), is_last=reply.status == GONE)
 
 
 def _settle(session: Session, runtime: Runtime, tried: Sequence[Tried], now: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from models import event, reservation
-from models.base import utc_now, write
+from models.base import write
+from models.clock import Clock
 from models.due import Claim
 from models.event import Entry, EventKind
 from models.reservation import Want
@@ -36,9 +36,9 @@ class _Waiting:
 class Picker:
     """Picks for the orders of one claim at one upstream; used on one event loop."""
 
-    def __init__(self, engine: Engine, upstream: str, sent_until: float) -> None:
-        """`sent_until` is the time (monotonic, seconds) after which nothing may be sent any more."""
-        self._engine, self._upstream, self._sent_until = engine, upstream, sent_until
+    def __init__(self, engine: Engine, clock: Clock, upstream: str, sent_until: float) -> None:
+        """`sent_until` is the time (`clock.monotonic()`, seconds) after which nothing may be sent any more."""
+        self._engine, self._clock, self._upstream, self._sent_until = engine, clock, upstream, sent_until
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -49,7 +49,7 @@ class Picker:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         picked = await waiting.picked
-        if time.monotonic() > self._sent_until:
+        if self._clock.monotonic() > self._sent_until:
             raise Unavailable(TOO_LATE)
         return picked
 
@@ -70,7 +70,7 @@ class Picker:
                     one.picked.set_result(candidate)
 
     def _choose(self, group: Sequence[_Waiting]) -> list[Candidate | Unavailable | None]:
-        return write(self._engine, lambda session: choose(session, self._upstream, group, utc_now()))
+        return write(self._engine, lambda session: choose(session, self._upstream, group, self._clock.now()))
 
 
 def choose(

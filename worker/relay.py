@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import counter, delivery, heartbeat, parking, reservation
-from models.base import read, utc_now, write
+from models.base import read, write
 from models.batch import Batch, BatchState, view
 from models.delivery import Delivery
 from models.due import count_due, count_due_requests
@@ -31,7 +31,7 @@ HEARTBEAT = "relay"
 
 def tick(runtime: Runtime) -> None:
     """One round: sign of life, batches that have finished, hints for what is due."""
-    now = utc_now()
+    now = runtime.clock.now()
     finished = write(runtime.engine, lambda session: _beat_and_finish(session, now))
     due = read(runtime.engine, lambda session: count_all(session, now))
     for queue, (count, chunk, hint) in due.items():

@@ -1,4 +1,4 @@
-"""What a working process holds on to: settings, database, limits, the event loop and the upstreams' clients."""
+"""What a working process holds on to: settings, database, clock, limits, the event loop and the upstreams' clients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import timedelta
 from sqlalchemy.engine import Engine
 
 from models.base import make_engine
+from models.clock import Clock, make_clock
 from worker.decision import Policy
 from worker.destinations import Destinations
 from worker.lanes import Lanes
@@ -24,6 +25,7 @@ from worker.upstreams.base import Upstream
 class Runtime:
     settings: Settings
     engine: Engine
+    clock: Clock
     limits: Limits
     loop: Loop
     lanes: Lanes
@@ -50,9 +52,11 @@ class Runtime:
 
 
 def make(settings: Settings) -> Runtime:
+    engine = make_engine(settings.database_url)
     return Runtime(
         settings=settings,
-        engine=make_engine(settings.database_url),
+        engine=engine,
+        clock=make_clock(engine),
         limits=Limits(settings.redis_url),
         loop=Loop(),
         lanes=Lanes(),

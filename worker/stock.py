@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from models import stock_watch, upstream
-from models.base import read, utc_now, write
+from models.base import read, write
 from models.request import Request
 from models.state import Reason, State
 from models.stock_watch import MOST_WOKEN, StockWatch, Wish
@@ -64,7 +64,8 @@ def parked(move: Move, wanted: Wish, deadline: datetime, interval: timedelta, no
 
 def look(runtime: Runtime, name: str) -> bool:
     """Look at the stock that requests wait for at one upstream, where it is time. Says whether there may be more."""
-    settings, now = runtime.settings.upstreams[name], utc_now()
+    settings, clock = runtime.settings.upstreams[name], runtime.clock
+    now = clock.now()
     if not read(runtime.engine, lambda session: count_due(session, name, now)):
         return False
     permits = runtime.limits.acquire(name, LOOKS, settings.max_in_flight, settings.rate, settings.call_limit)
@@ -72,7 +73,7 @@ def look(runtime: Runtime, name: str) -> bool:
     try:
         watches = write(
             runtime.engine,
-            lambda session: stock_watch.claim(session, name, granted, utc_now(), settings.lease) if granted else [],
+            lambda session: stock_watch.claim(session, name, granted, clock.now(), settings.lease) if granted else [],
         )
         runtime.limits.give_back(permits, granted - len(watches), unused=True)
         _look_at(runtime, runtime.client(name), watches)
@@ -100,7 +101,11 @@ def _look_at(runtime: Runtime, client: Upstream, watches: Sequence[StockWatch]) 
 
     for group in runtime.loop.stream(watches, ask):
         for watch, found in group:
-            write(runtime.engine, lambda session, w=watch, f=found: settle(session, w, f, interval, utc_now()))  # type: ignore[misc]
+            _settle(runtime, watch, found, interval)
+
+
+def _settle(runtime: Runtime, watch: StockWatch, found: Found, interval: timedelta) -> None:
+    write(runtime.engine, lambda session: settle(session, watch, found, interval, runtime.clock.now()))
 
 
 def settle(session: Session, claimed: StockWatch, found: Found, interval: timedelta, now: datetime) -> int:

@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 
 from models import reservation
 from models.base import new_id, read, utc_now, write
+from models.clock import Clock
 from models.due import claim_requests
 from models.reservation import KEPT_FOR, Reservation, Want, reserve
 from models.state import Reason, State
 from tests.factory import NOW, fetch, make_requests
 from tests.working import NAME, ScriptedUpstream, history, together, until_due
 from worker import steering
+from worker.picking import TOO_LATE
 from worker.runtime import Runtime
 from worker.upstreams.base import Answer, Candidate, Completed, Order, OutcomeUnknown, Rejected, Unavailable
 from worker.workflow import advance
@@ -145,6 +147,33 @@ def test_a_worker_that_was_overtaken_may_not_order_what_it_picked(
     advance(runtime, NAME)
     assert client.sold == []
     assert fetch(engine, id_).upstream_reference is None
+
+
+class Skipping(Clock):
+    """Skips ahead when it is told to."""
+
+    ahead = 0.0  # seconds
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+def test_what_was_picked_when_the_lease_was_nearly_over_is_not_ordered(
+    runtime: Runtime, engine: Engine, client: Seller
+) -> None:
+    client.shown, runtime.clock = stock(2), (clock := Skipping())
+    (id_,) = take(engine, 1)
+    first = client.submit
+
+    async def slow_search(order: Order, deadline: timedelta) -> Answer:
+        clock.ahead += runtime.settings.upstreams[NAME].slack.total_seconds()
+        return await first(order, deadline)
+
+    client.submit = slow_search  # type: ignore[method-assign]
+    advance(runtime, NAME)
+    assert client.sold == []
+    row = fetch(engine, id_)
+    assert (row.state, row.detail) == (State.QUEUED, TOO_LATE)
 
 
 def wants(references: list[str], *ids: UUID) -> list[Want]:

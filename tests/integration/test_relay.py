@@ -235,3 +235,10 @@ def test_a_hint_says_when_a_worker_that_hangs_is_to_be_killed(
     assert settings.answer_within < limit < settings.lease
     assert delivery["headers"]["timelimit"][0] == time_limits[DELIVERIES].total_seconds()
     assert app.conf.beat_schedule["relay"]["options"]["time_limit"] == time_limits[RELAY].total_seconds()
+
+
+def test_a_tick_says_no_time_since_the_workers_clock_may_be_another(runtime: Runtime, queues: redis.Redis) -> None:
+    entry = app.conf.beat_schedule["relay"]
+    app.send_task(entry["task"], **entry["options"])
+    (sent,) = messages(queues, RELAY)
+    assert (sent["headers"]["expires"], sent["headers"]["eta"]) == (None, None)

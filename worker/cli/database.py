@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from sqlalchemy.engine import Engine, make_url
 
-from models.base import make_engine, read, utc_now, write
+from models.base import make_engine, read, write
+from models.clock import time_of
 from models.migrations import current, require_current, upgrade
 from models.requester import DEFAULT_REQUESTER, Requester, find, find_or_make
 from worker.cli.run import Refusal
@@ -36,7 +37,7 @@ def requester_named(engine: Engine, name: str) -> Requester:
     if found is not None:
         return found
     if name == DEFAULT_REQUESTER:
-        return write(engine, lambda session: find_or_make(session, name, utc_now()))
+        return write(engine, lambda session: find_or_make(session, name, time_of(session)))
     raise Refusal(f"there is no requester {name!r}: it is made with its first key (trunkline keys create --requester)")
 
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models.base import read, utc_now, write
+from models.base import read, write
+from models.clock import time_of
 from models.endpoint import Endpoint, EventType, rotate, view
 from models.endpoint import create as create_endpoint
 from models.requester import DEFAULT_REQUESTER, Requester, find_or_make, new_signing_secret
@@ -49,7 +50,7 @@ def create(*, url: str, types: str | None, name: str | None, requester: str) -> 
     called, wanted = name or str(urlsplit(url).hostname), _types(types)
 
     def work(session: Session) -> Endpoint:
-        now = utc_now()
+        now = time_of(session)
         return create_endpoint(session, find_or_make(session, requester, now), called, url, wanted, now)
 
     with database(configured) as engine:
@@ -97,8 +98,8 @@ def list_(requester: str | None) -> None:
 def rotate_(*, endpoint: str, requester: str) -> None:
     """Give an endpoint a new secret; the old one signs beside it for 24 hours."""
 
-    def change(_: Session, found: Endpoint) -> None:
-        rotate(_, found, utc_now() + OLD_SECRET_SIGNS_FOR)
+    def change(session: Session, found: Endpoint) -> None:
+        rotate(session, found, time_of(session) + OLD_SECRET_SIGNS_FOR)
 
     found = _change(endpoint, requester, change)
     _show_secret(found, f"Endpoint {found.name}: this is the new secret; the old one signs too for 24 hours.")
@@ -111,8 +112,8 @@ def rotate_(*, endpoint: str, requester: str) -> None:
 def disable(*, endpoint: str, reason: str | None, requester: str) -> None:
     """Send an endpoint nothing more, until it is enabled."""
 
-    def change(_: Session, found: Endpoint) -> None:
-        found.disabled_at = found.disabled_at or utc_now()
+    def change(session: Session, found: Endpoint) -> None:
+        found.disabled_at = found.disabled_at or time_of(session)
         found.disabled_reason = reason or f"disabled by {actor()}"
 
     _tell(_change(endpoint, requester, change), "is disabled")
@@ -167,7 +168,7 @@ def secret(*, anew: bool, requester: str) -> None:
     """Show the requester's default secret: it signs results that go to a `notify_url`."""
 
     def work(session: Session) -> str:
-        owner = find_or_make(session, requester, utc_now())
+        owner = find_or_make(session, requester, time_of(session))
         if anew:
             owner.secret = new_signing_secret()
             session.flush()

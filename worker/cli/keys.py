@@ -8,7 +8,8 @@ import click
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models.base import read, rfc3339, utc_now, write
+from models.base import read, rfc3339, write
+from models.clock import time_of
 from models.requester import DEFAULT_REQUESTER, ApiKey, Requester, Scope, create_key, find_or_make, revoke_key
 from worker.cli.database import database
 from worker.cli.output import say, say_json, say_table, warn
@@ -35,7 +36,7 @@ def create(*, name: str, scopes: str, requester: str) -> None:
     wanted = _scopes(scopes)
 
     def work(session: Session) -> tuple[ApiKey, str]:
-        now = utc_now()
+        now = time_of(session)
         return create_key(session, find_or_make(session, requester, now), name, wanted, now)
 
     with database(settings()) as engine:
@@ -88,7 +89,7 @@ def list_(requester: str | None) -> None:
 def revoke(key_id: UUID) -> None:
     """Close a key, at once."""
     with database(settings()) as engine:
-        if not write(engine, lambda session: revoke_key(session, key_id, utc_now())):
+        if not write(engine, lambda session: revoke_key(session, key_id, time_of(session))):
             raise Refusal(f"no key that is open has the id {key_id}")
     if wants_json():
         say_json({"id": str(key_id), "revoked": True})

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from models import counter, inventory
 from models import upstream as switches
-from models.base import read, rfc3339, utc_now, write
+from models.base import read, rfc3339, write
+from models.clock import time_of
 from models.number import Number
 from models.state import OPEN, State
 from worker import inquiry
@@ -91,7 +92,7 @@ def pause(*, name: str, note: str) -> None:
     """Order nothing more there. What was ordered is still looked up and completed."""
 
     def work(session: Session) -> bool:
-        return switches.pause(session, name, BY_PERSON, note, actor(), utc_now())
+        return switches.pause(session, name, BY_PERSON, note, actor(), time_of(session))
 
     with database(settings()) as engine:
         is_new = write(engine, work)

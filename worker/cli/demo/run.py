@@ -20,7 +20,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from models import counter, endpoint, requester
-from models.base import make_engine, read, utc_now, write
+from models.base import make_engine, read, write
+from models.clock import make_clock, time_of
 from models.endpoint import EventType
 from models.request import Request
 from models.requester import DEFAULT_REQUESTER, Scope
@@ -97,7 +98,7 @@ class Demo:
         self.sandbox.expect_results(RESULTS, secret)
 
     def _set_up_requester(self, session: Session) -> str:
-        now = utc_now()
+        now = time_of(session)
         owner = requester.find_or_make(session, DEFAULT_REQUESTER, now)
         _, self.api_key = requester.create_key(session, owner, "demo", list(Scope), now)
         url = f"{self.stack.sandbox.url}/requester/{RESULTS}" if self.stack.sandbox else ""
@@ -114,7 +115,9 @@ class Demo:
         self.submitted_at = time.monotonic()
         with path.open("rb") as file:
             rows = bulk.read(file, "csv")
-            taken = intake.take_batch(owner.id, rows, name=path.name, source_digest=digest, now=utc_now(), actor="demo")
+            taken = intake.take_batch(
+                owner.id, rows, name=path.name, source_digest=digest, now=make_clock(self.engine).now(), actor="demo"
+            )
         self.batch_id = taken.batch_id
         hints.upstream("avanser", hints.MOST_AT_ONCE)
         return path
