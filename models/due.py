@@ -31,6 +31,13 @@ PRIORITIES = (Priority.SINGLE, Priority.BULK)
 ROUNDS = 20
 """Of looking for work in one claim: rows that only wait, or have ended, must not hide what stands behind them."""
 
+ALONE_AFTER = 3
+"""Claims in a row that nobody came back from. Then it is claimed by itself: if it is what ends its workers, it takes
+no other request with it."""
+
+HELD_AFTER = 10
+"""Such claims in a row, after which a person must look: it would go on for ever. (A restart under load costs one.)"""
+
 COUNTED = 1_000
 """A backlog is counted up to here: enough to know how many workers to wake, and cheap however long it is."""
 
@@ -52,6 +59,11 @@ class Claim:
     step: Step
     until: datetime
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it was claimed by itself, however many more are due."""
+        return self.request.unanswered > ALONE_AFTER
+
 
 def claim_requests(session: Session, upstream_name: str, limit: int, now: datetime, lease: timedelta) -> list[Claim]:
     """Take up to `limit` requests that are due at one upstream, single ones before those of batches.
@@ -64,14 +76,23 @@ def claim_requests(session: Session, upstream_name: str, limit: int, now: dateti
     for _ in range(ROUNDS):
         wanted = limit - len(claims)
         rows = _due_requests(session, upstream_name, wanted, now, may_order)
-        claims += _claimed(session, rows, now, now + lease)
-        if len(rows) < wanted or len(claims) == limit:
+        if rows and not claims and _is_suspect(rows[0]):
+            return _claimed(session, rows[:1], now, now + lease)
+        others = [row for row in rows if not _is_suspect(row)]
+        claims += _claimed(session, others, now, now + lease)
+        if len(others) < wanted or len(claims) == limit:
             break
     return claims
 
 
+def _is_suspect(row: Request) -> bool:
+    return row.unanswered >= ALONE_AFTER
+
+
 def _claimed(session: Session, rows: Sequence[Request], now: datetime, until: datetime) -> list[Claim]:
-    waits, gone = held_back(session, rows), _gone(session, rows)
+    changes = [row for row in rows if row.kind is not Kind.PROVISION and row.state is State.QUEUED]
+    waits = held_back(session, changes) if changes else {}
+    gone = changed_hands(session, changes) if changes else set()
     moves = [_claiming_move(row, now, until, waits.get(row.id), is_gone=row.id in gone) for row in rows]
     apply(session, {row.id: row for row in rows}, moves, now)
     return [
@@ -96,11 +117,6 @@ def _due_requests(session: Session, upstream_name: str, limit: int, now: datetim
     return rows
 
 
-def _gone(session: Session, rows: Sequence[Request]) -> set[UUID]:
-    changes = [row for row in rows if row.kind is not Kind.PROVISION and row.state is State.QUEUED]
-    return changed_hands(session, changes) if changes else set()
-
-
 def _waiting_move(row: Request, earlier: Request, now: datetime) -> Move:
     whose = f", request {earlier.id}" if earlier.requester_id == row.requester_id else ""
     detail = f"Waits for another change of the same number{whose}."
@@ -118,20 +134,27 @@ def _too_late(row: Request) -> Move:
     return Move(row.id, State.FAILED, "worker", Reason.DEADLINE_PASSED, late, changes=changes)
 
 
+def _workers_lost(row: Request) -> Move:
+    detail = f"The last {row.unanswered} workers that took it up did not come back; it may be what ended them."
+    return Move(row.id, State.HELD, "worker", Reason.WORKERS_LOST, detail, changes={"fence": row.fence + 1})
+
+
 def _claiming_move(row: Request, now: datetime, until: datetime, earlier: Request | None, *, is_gone: bool) -> Move:
     fence = row.fence + 1
     changes: dict[str, Any]
     if row.state is State.QUEUED and row.deadline <= now:
         return _too_late(row)
+    if row.unanswered >= HELD_AFTER:
+        return _workers_lost(row)
     if is_gone:
         return _not_held(row)
     if earlier is not None:
         return _waiting_move(row, earlier, now)
     if row.state is State.QUEUED:
-        changes = {"fence": fence, "attempts": row.attempts + 1, "looks": 0}
+        changes = {"fence": fence, "attempts": row.attempts + 1, "looks": 0, "unanswered": row.unanswered + 1}
         changes |= {"unknown_since": None, "absent_at": None}
         return Move(row.id, State.SUBMITTING, "worker", due_at=until, changes=changes)
-    changes = {"fence": fence, "looks": row.looks + 1}
+    changes = {"fence": fence, "looks": row.looks + 1, "unanswered": row.unanswered + 1}
     if row.state is State.ACCEPTED:
         return Move(row.id, State.ACCEPTED, "worker", row.reason, row.detail, until, changes=changes)
     detail = row.detail if row.unknown_since is not None else "The worker that was ordering it did not come back."

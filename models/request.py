@@ -114,6 +114,7 @@ class Request(Base):
     absent_at: Mapped[datetime | None]  # since it was last ordered, a look-up first showed no trace of it
     accepted_at: Mapped[datetime | None]  # the upstream said that it has it: what then is not to be seen is not absent
     repeated: Mapped[bool] = mapped_column(default=False)  # an earlier order of it may have reached the upstream
+    unanswered: Mapped[int] = mapped_column(default=0, server_default="0")  # claims in a row that nobody came back from
     fence: Mapped[int] = mapped_column(default=0)  # goes up with every claim; older claims cannot write
     priority: Mapped[int] = mapped_column(sa.SmallInteger)
     due_at: Mapped[datetime | None]

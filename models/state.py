@@ -41,6 +41,7 @@ class Reason(StrEnum):
     RELEASE_DELAY = "release_delay"  # a release that can still be cancelled
     EARLIER_CHANGE = "earlier_change"  # an earlier change of the same number goes first
     NOT_HELD = "not_held"  # the number was given up, or became another requester's, before the change was sent
+    WORKERS_LOST = "workers_lost"  # worker after worker took it up and did not come back
     BATCH_PAUSED = "batch_paused"  # its batch is paused by a person
     BY_PERSON = "by_person"  # a person settled it
 

@@ -33,7 +33,7 @@ _TOLD = {
 
 _WRITTEN = (
     "state", "reason", "detail", "number", "upstream_reference", "pool", "stock_key",
-    "attempts", "retries", "looks", "unknown_since",
+    "attempts", "retries", "looks", "unanswered", "unknown_since",
     "absent_at", "accepted_at", "repeated", "fence", "due_at", "contradicted_at", "updated_at", "finished_at",
 )  # fmt: skip
 """The columns that a move may change."""
@@ -124,6 +124,7 @@ class _Work:
         if (trouble := contradiction(row, move)) is not None:
             self._flag(row, move, trouble)
         row.state, row.reason, row.detail, row.due_at = move.to, move.reason, move.detail, move.due_at
+        row.unanswered = 0  # whoever moves it has come back; a claim, which has still to, says otherwise
         for column, value in move.changes.items():
             if column != "number" or may_name_number(row, move):
                 setattr(row, column, value)

@@ -24,16 +24,18 @@ def wait(row: Request, now: datetime) -> timedelta:
     return min(max((now - row.created_at) / SHARE_OF_AGE, LEAST_WAIT), MOST_WAIT)
 
 
-def held_back(session: Session, due: Sequence[Request]) -> dict[UUID, Request]:
-    """Those of these requests that another about the same number goes before, and that one.
+def held_back(session: Session, changes: Sequence[Request]) -> dict[UUID, Request]:
+    """Those of these queued updates and releases that another about the same number goes before, and that one.
 
     What is out goes first, and else what was asked for first. A release that has not been sent (it can still be
     cancelled) holds up nobody, unless it is due as well.
     """
-    changes = [row for row in due if row.kind is not Kind.PROVISION and row.state is State.QUEUED]
-    if not changes:
-        return {}
     number.lock(session, {(row.upstream, row.number or "") for row in changes})  # or two workers send one each
+    return goes_before(session, changes)
+
+
+def goes_before(session: Session, changes: Sequence[Request]) -> dict[UUID, Request]:
+    """As `held_back`, of changes that wait, without keeping others from sending one meanwhile."""
     statement = sa.select(Request).where(
         Request.number.in_({row.number for row in changes}),
         Request.kind != Kind.PROVISION,

@@ -272,3 +272,48 @@ def test_the_oldest_of_rows_that_a_claim_ended_do_not_hide_the_rest(engine: Engi
     assert ids_of(claim_now(engine, limit=3)) == [id_]
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).where(Request.state == State.FAILED)) == 3
+
+
+def claims_that_nobody_answers(engine: Engine, times: int) -> datetime:
+    """Claims of everything that is due, each lease ending in silence. Returns when the last of them ended."""
+    now = NOW
+    for _ in range(times):
+        while claim_now(engine, now):
+            pass
+        now += LEASE
+    return now
+
+
+def test_what_no_worker_came_back_from_three_times_is_claimed_alone(engine: Engine) -> None:
+    make_requests(engine, 3)
+    now = claims_that_nobody_answers(engine, due.ALONE_AFTER)
+    (fresh,) = make_requests(engine, due_at=now)
+    claims = [claim_now(engine, now) for _ in range(4)]
+    assert [len(set_) for set_ in claims] == [1, 1, 1, 1]
+    assert [one.is_alone for set_ in claims for one in set_] == [True, True, True, False]
+    assert ids_of(claims[-1]) == [fresh]
+
+
+def test_others_that_are_due_earlier_are_not_claimed_together_with_a_suspect(engine: Engine) -> None:
+    (suspect,) = make_requests(engine)
+    now = claims_that_nobody_answers(engine, due.ALONE_AFTER)
+    others = make_requests(engine, 2, due_at=now - LEASE / 2)
+    assert set(ids_of(claim_now(engine, now))) == set(others)
+    assert ids_of(claim_now(engine, now)) == [suspect]
+
+
+def test_what_ten_workers_in_a_row_did_not_come_back_from_is_held(engine: Engine) -> None:
+    (id_,) = make_requests(engine)
+    now = claims_that_nobody_answers(engine, due.HELD_AFTER)
+    assert claim_now(engine, now) == []
+    row = fetch(engine, id_)
+    assert (row.state, row.reason, row.due_at) == (State.HELD, Reason.WORKERS_LOST, None)
+
+
+def test_one_answer_clears_a_suspect(engine: Engine) -> None:
+    (id_,) = make_requests(engine)
+    now = claims_that_nobody_answers(engine, due.HELD_AFTER - 1)
+    move(engine, id_, State.SUBMITTING, now, unknown_since=now)
+    assert fetch(engine, id_).unanswered == 0
+    (claimed,) = claim_now(engine, now)
+    assert not claimed.is_alone
