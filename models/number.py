@@ -1,6 +1,7 @@
 """The inventory: the numbers that we hold, how each is configured, and which request it came from.
 
-Written where a request completes, in the same transaction, so it can say nothing else than the requests do.
+Written where a request completes, in the same transaction, so it can say nothing else than the requests do; and by a
+person who sets right what an upstream's own list contradicts (`enter`, `forget`).
 """
 
 from __future__ import annotations
@@ -124,6 +125,37 @@ def _change(number: Number, row: Request, now: datetime) -> None:
 
 def _release(number: Number, request_id: UUID | None, now: datetime) -> None:
     number.released_at, number.released_by, number.changed_at = now, request_id, now
+
+
+def enter(
+    session: Session,
+    upstream: str,
+    number: str,
+    upstream_reference: str | None,
+    requester_id: UUID,
+    request_id: UUID,
+    now: datetime,
+) -> None:
+    """Hold a number that nobody here asked for, such as one that a release has to be made of."""
+    session.add(
+        Number(
+            id=new_id(),
+            requester_id=requester_id,
+            upstream=upstream,
+            number=number,
+            upstream_reference=upstream_reference,
+            request_id=request_id,
+            configuration={},
+            held_since=now,
+            changed_at=now,
+        )
+    )
+    session.flush()
+
+
+def forget(number: Number, now: datetime) -> None:
+    """Hold a number no longer that its upstream does not have any more; no request gave it up."""
+    _release(number, None, now)
 
 
 def merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

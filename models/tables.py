@@ -11,6 +11,7 @@ from models.heartbeat import Heartbeat
 from models.inbox import Received
 from models.message import Message
 from models.number import Number
+from models.reconciliation import Reconciliation
 from models.request import Request
 from models.requester import ApiKey, Requester
 from models.reservation import Reservation
@@ -31,6 +32,7 @@ __all__ = [
     "Number",
     "Pause",
     "Received",
+    "Reconciliation",
     "Request",
     "Requester",
     "Reservation",

@@ -18,8 +18,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import counter
-from models.base import read, utc_now
+from models import counter, reconciliation
+from models.base import read
+from models.clock import Clock
 from models.delivery import Delivery, DeliveryState, in_state
 from models.due import COUNTED, PRIORITIES, count_due, count_due_requests
 from models.inbox import Received
@@ -74,15 +75,17 @@ class HttpTimes:
 class Rows(Collector):
     """What stands in the database, at the moment of asking."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        yield from read(self._engine, _families)
+        now = self._clock.now()
+        yield from read(self._engine, lambda session: _families(session, now))
 
 
-def _families(session: Session) -> list[GaugeMetricFamily]:
-    return [_requests(session), *_due(session, utc_now()), _deliveries(session), _troubles(session), _paused(session)]
+def _families(session: Session, now: datetime) -> list[GaugeMetricFamily]:
+    rows = [_requests(session), *_due(session, now), _deliveries(session), _troubles(session), _paused(session)]
+    return [*rows, *_reconciled(session, now)]
 
 
 def _requests(session: Session) -> GaugeMetricFamily:
@@ -142,6 +145,28 @@ def _paused(session: Session) -> GaugeMetricFamily:
     for name in UPSTREAM_QUEUES:
         family.add_metric((name,), float(name in paused))
     return family
+
+
+def _reconciled(session: Session, now: datetime) -> list[GaugeMetricFamily]:
+    """An upstream that was never compared has none of these: an alert on the age must allow for that."""
+    findings = GaugeMetricFamily(
+        "trunkline_reconciliation_findings",
+        "Where the last comparison found our books and the upstream's list to differ.",
+        labels=("upstream", "kind"),
+    )
+    age = GaugeMetricFamily(
+        "trunkline_reconciliation_age_seconds", "Since the last comparison that got a list.", labels=("upstream",)
+    )
+    failed = GaugeMetricFamily(
+        "trunkline_reconciliation_failed", "1 where a later try got no list.", labels=("upstream",)
+    )
+    for row in reconciliation.reports(session):
+        failed.add_metric((row.upstream,), float(row.failed_at is not None))
+        if row.started_at is not None:
+            age.add_metric((row.upstream,), max(0.0, (now - row.started_at).total_seconds()))
+            for kind in reconciliation.FindingKind:
+                findings.add_metric((row.upstream, kind.value), row.counts.get(kind.value, 0))
+    return [findings, age, failed]
 
 
 @metrics.operation("GET", "/metrics", None, {200: Answer(None, "text/plain")}, for_browsers=True)

@@ -95,6 +95,7 @@ class _Environment(BaseSettings):
     stock_interval: PositiveSeconds = 60
     default_deadline: PositiveSeconds = 7 * 86400
     release_delay: Seconds = 3600
+    reconcile_interval: Seconds = 86400
     allow_private_destinations: bool = False
 
 

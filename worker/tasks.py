@@ -10,6 +10,7 @@ from worker import deliver as delivering
 from worker import hints, relay, runtime, stock, workflow
 from worker import inbox as reading
 from worker.app import app
+from worker.reconciling import run as reconciling
 
 
 @app.task(name="trunkline.advance")
@@ -47,8 +48,10 @@ def deliver() -> None:
 
 @app.task(name="trunkline.relay")
 def tick() -> None:
-    """Find what is due and not hinted."""
-    relay.tick(runtime.current())
+    """Find what is due and not hinted; and begin the daily comparison with an upstream where it is time."""
+    here = runtime.current()
+    relay.tick(here)
+    reconciling.begin_due(here)
 
 
 @worker_process_shutdown.connect

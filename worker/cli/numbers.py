@@ -12,7 +12,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from models import inventory
-from models.base import read, utc_now
+from models.base import read
+from models.clock import make_clock
 from models.intake import Taken
 from models.inventory import Filters
 from models.listing import LONGEST_PAGE, BadCursor
@@ -144,12 +145,12 @@ def _ask(reference: str, key: str | None, take: Take) -> None:
     configured = settings()
     with database(configured) as engine:
         row = _the_number(engine, reference)
-        asking = Asking(Intake(engine, configured), engine, key, actor(), utc_now())
+        asking = Asking(Intake(engine, configured), engine, key, actor(), make_clock(engine).now())
         try:
             request = answer_taken(configured, engine, lambda: take(asking, row))
         except NotHeld as error:
             raise NotAllowed(str(error)) from None
-    if request.due_at is not None and request.due_at > utc_now() and not wants_json():
+    if request.due_at is not None and request.due_at > asking.now and not wants_json():
         say(f"It is sent at {request.due_at:%Y-%m-%d %H:%M:%S} UTC; until then: trunkline cancel {request.id}")
 
 

@@ -215,6 +215,25 @@ class OwnedNumber:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A number as our books have it: what was asked for, with every update since. `number` is E.164."""
+
+    number: str
+    configuration: Mapping[str, Any]  # a provision's spec, merged with those of the updates
+    custom_id: str | None = None
+    custom_group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that the upstream shows otherwise than it was asked for. No token and no secret stands in `shown`."""
+
+    pointer: str  # into the body of PATCH /v1/numbers/{number}: `/spec/service/answer_point`, `/custom_id`
+    asked: Any
+    shown: Any
+
+
 class Upstream(ABC):
     """A client of one vendor. Its methods may be called many at a time, on one event loop."""
 
@@ -255,6 +274,8 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     home: ClassVar[str]  # ISO 3166: the country whose numbers are written there without a country code
+    repeated_by_updates: ClassVar[Sequence[str]] = ()
+    """Fields of a spec that every update must say again, or the upstream takes them for changed."""
 
     @abstractmethod
     def check(self, kind: Kind, spec: Mapping[str, Any]) -> list[Fault]:
@@ -275,6 +296,14 @@ class Dialect(ABC):
     def is_met_by(self, spec: Mapping[str, Any], row: StockRow) -> bool:
         """Whether this number in stock would do, beyond what `stock_query` asks for."""
         return True
+
+    def drift(self, held: Held, shown: OwnedNumber) -> Sequence[Difference]:
+        """Where the upstream's list shows this number otherwise than it was asked for.
+
+        Only what was asked for and is shown is compared, each written in one way. None of it for a vendor whose list
+        shows no configuration.
+        """
+        return ()
 
     def read_completion(self, incoming: Incoming) -> Answer:
         """What a completion callback says. Raises Unreadable."""

@@ -40,7 +40,7 @@ from models.request import Kind
 from worker.fault import Fault
 from worker.upstream_settings import AvanserSettings
 from worker.upstreams.ask import Asker, Question, judge
-from worker.upstreams.avanser import body, check, events, messages, replies, stock
+from worker.upstreams.avanser import body, check, drift, events, messages, replies, stock
 from worker.upstreams.avanser.replies import Envelope
 from worker.upstreams.avanser.spec import HOME, Provision
 from worker.upstreams.base import (
@@ -48,7 +48,9 @@ from worker.upstreams.base import (
     Answer,
     Completed,
     Dialect,
+    Difference,
     FinishedCall,
+    Held,
     InboundMessage,
     Incoming,
     NotFound,
@@ -75,6 +77,7 @@ LONGEST_LIST = 64 * 1024 * 1024
 class AvanserDialect(Dialect):
     name = NAME
     home = "AU"
+    repeated_by_updates = ("smsforward_uri",)  # an update without it points a mobile number's messages at us
 
     def check(self, kind: Kind, spec: Mapping[str, Any]) -> list[Fault]:
         return check.check(kind, spec)
@@ -86,6 +89,9 @@ class AvanserDialect(Dialect):
         """Country and class once more: that AVANSER's search knows `type` is inferred, and a wrong class is money."""
         wanted = Provision.model_validate(dict(spec)).service_number
         return _suits(wanted.country, row.country) and _suits(wanted.type, row.type)
+
+    def drift(self, held: Held, shown: OwnedNumber) -> list[Difference]:
+        return drift.differences(held, shown)
 
     def read_completion(self, incoming: Incoming) -> Answer:
         return events.read_completion(incoming)

@@ -38,6 +38,8 @@ from worker.upstreams.base import (
     BadQuery,
     Completed,
     Dialect,
+    Difference,
+    Held,
     InboundMessage,
     Incoming,
     NotFound,
@@ -48,7 +50,7 @@ from worker.upstreams.base import (
     Upstream,
 )
 from worker.upstreams.e164 import to_digits
-from worker.upstreams.messagemedia import auth, choice, events, replies
+from worker.upstreams.messagemedia import auth, choice, drift, events, replies
 from worker.upstreams.messagemedia.api import Listing, NumbersApi, Refused, Until
 from worker.upstreams.messagemedia.provision import MOST_PAGES, STOCK, Purchase, is_for, picked
 from worker.upstreams.messagemedia.replies import Offer
@@ -80,6 +82,9 @@ class MessageMediaDialect(Dialect):
 
     def is_met_by(self, spec: Mapping[str, Any], row: StockRow) -> bool:
         return choice.would_do(Provision.model_validate(dict(spec)), row, datetime.now(UTC))
+
+    def drift(self, held: Held, shown: OwnedNumber) -> list[Difference]:
+        return drift.differences(held, shown)
 
     def read_messages(self, incoming: Incoming) -> list[InboundMessage]:
         return [events.read_message(incoming)]

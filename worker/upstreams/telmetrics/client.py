@@ -47,7 +47,9 @@ from worker.upstreams.base import (
     BadQuery,
     Completed,
     Dialect,
+    Difference,
     FinishedCall,
+    Held,
     InboundMessage,
     Incoming,
     NotFound,
@@ -60,7 +62,7 @@ from worker.upstreams.base import (
     Unreadable,
     Upstream,
 )
-from worker.upstreams.telmetrics import events, replies
+from worker.upstreams.telmetrics import drift, events, replies
 from worker.upstreams.telmetrics.body import number_path, numbers_path, provision_body, shows, update_body
 from worker.upstreams.telmetrics.listing import Shared, read_all
 from worker.upstreams.telmetrics.replies import GONE, Listed, Page, Row
@@ -81,6 +83,9 @@ class TelmetricsDialect(Dialect):
 
     def stock_query(self, spec: Mapping[str, Any]) -> Mapping[str, str]:
         return {name: str(value).casefold() for name, value in spec["phone_number_request"].items()}
+
+    def drift(self, held: Held, shown: OwnedNumber) -> list[Difference]:
+        return drift.differences(held, shown)
 
     def read_calls(self, incoming: Incoming) -> list[FinishedCall]:
         return events.read_calls(incoming)
