@@ -6,7 +6,7 @@ import enum
 import sqlite3
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, CursorResult, Dialect, Engine, Result
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from uuid_utils.compat import uuid7
 
@@ -33,14 +33,21 @@ POSTGRESQL_PATIENCE = {
     "tcp_user_timeout": 30_000,
 }
 
+LONGEST_IDLE_IN_TRANSACTION = timedelta(seconds=15)
+"""A transaction of ours waits for nothing but the database, so one that keeps silent for longer is that of a frozen
+process. PostgreSQL would keep its locks as long as the host answers: on the heartbeat's row, say, and all wait.
+
+It does not see a process that is frozen right behind an `executemany`: psycopg ends those with a Flush, which stops the
+clock (PostgreSQL 15, psycopg 3.3)."""
+
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for its one write lock: longer than any of our transactions, so that a wait is not an error."""
 
 REFUSED_VALUE = (DataError, ValueError, OverflowError)
 """What a database or its driver raises for a value that it cannot hold: too long, too large, a lone surrogate."""
 
-_RETRYABLE_SQLSTATES = {"40001", "40P01", "55P03"}
-"""PostgreSQL: serialization failure, deadlock detected, lock not available."""
+_RETRYABLE_SQLSTATES = {"40001", "40P01", "55P03", "25P03"}
+"""PostgreSQL: serialization failure, deadlock detected, lock not available, idle in transaction for too long."""
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
@@ -124,7 +131,7 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         return engine
     # Else the count of an INSERT … ON CONFLICT is -1 with psycopg, and `changed` takes a repeat for news.
     options = {"preserve_rowcount": True}
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -133,6 +140,16 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         execution_options=options,
         connect_args=POSTGRESQL_PATIENCE,
     )
+    event.listen(engine, "connect", _set_up_postgresql)
+    return engine
+
+
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    # By a statement, for PgBouncer refuses what it does not know among the parameters of a connection.
+    connection.autocommit = True
+    limit = LONGEST_IDLE_IN_TRANSACTION / timedelta(milliseconds=1)
+    connection.execute(f"SET idle_in_transaction_session_timeout = {limit:.0f}")
+    connection.autocommit = False
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -148,19 +165,26 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def write(engine: Engine, work: Callable[[Session], T]) -> T:
+def write(engine: Engine, work: Callable[[Session], T], *, repeatable: bool = False) -> T:
     """Run `work` in one transaction and commit it; run it again, whole, where the database says "try again".
 
     `work` may therefore run more than once and must have no effect outside the session.
+
+    A connection that breaks during COMMIT leaves open whether it was committed. Then OperationalError is raised, and
+    the caller must be safe both ways. Where `work` is `repeatable`, to commit it twice is the same as once: then it is
+    run again, for about three seconds, as long as a database takes that is started anew.
     """
+    unheard = False
     for tries_left in reversed(range(TRANSACTION_TRIES)):
         try:
             with Session(engine, expire_on_commit=False, autoflush=False) as session, session.begin():
                 return work(session)
         except DBAPIError as error:
-            if not tries_left or not is_retryable(error):
+            unheard = unheard or (repeatable and error.connection_invalidated)
+            may_repeat = unheard and isinstance(error, OperationalError | InterfaceError)
+            if not tries_left or not (may_repeat or is_retryable(error)):
                 raise
-            time.sleep(0.01 * (TRANSACTION_TRIES - tries_left))
+            time.sleep((0.1 if unheard else 0.01) * (TRANSACTION_TRIES - tries_left))
     raise AssertionError("unreachable")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -37,11 +37,15 @@ class NewRequest:
     on_out_of_stock: OnOutOfStock = OnOutOfStock.WAIT
     number: str | None = None
     position: int | None = None
+    id: UUID = field(default_factory=new_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one: `is_new`, or already there under its key with the same body or another."""
+    """What became of one: `is_new`, or already there under its key with the same body or another.
+
+    One whose own id is there already is `is_new` all the same: an earlier try to take it was committed unheard.
+    """
 
     id: UUID
     is_new: bool
@@ -57,22 +61,25 @@ def take(
     batch_id: UUID | None = None,
     actor: str = "requester",
 ) -> list[Taken]:
-    """Insert these requests, `queued`; one whose key is known already is left as it is. Does not commit.
+    """Insert these requests, `queued`; one whose key or id is known already is left as it is. Does not commit.
 
-    The unique constraint decides, so two that come at the same moment cannot both be new.
+    The unique constraint decides, so two that come at the same moment cannot both be new. To take the very same
+    `NewRequest` again does nothing.
     """
     rows = [_row(requester_id, batch_id, request, now) for request in new]
     inserted = _insert(session, rows)
     event.append(session, [_entry(row, actor, now) for row in rows if row["id"] in inserted])
     counter.add(session, _counts(row for row in rows if row["id"] in inserted))
-    known = known_keys(session, requester_id, [row["idempotency_key"] for row in rows if row["id"] not in inserted])
+    rest = [row for row in rows if row["id"] not in inserted]
+    inserted |= _there(session, [row["id"] for row in rest])
+    known = known_keys(session, requester_id, [row["idempotency_key"] for row in rest])
     return [_taken(row, inserted, known) for row in rows]
 
 
 def _row(requester_id: UUID, batch_id: UUID | None, new: NewRequest, now: datetime) -> dict[str, Any]:
     waits = new.kind is Kind.RELEASE and new.due_at > now
     return {
-        "id": new_id(),
+        "id": new.id,
         "requester_id": requester_id,
         "batch_id": batch_id,
         "position": new.position,
@@ -107,8 +114,12 @@ def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> set[UUID]:
     if not rows:
         return set()
     table: sa.Table = Request.__table__  # type: ignore[assignment]
-    statement = insert_for(session)(table).on_conflict_do_nothing(index_elements=["requester_id", "idempotency_key"])
+    statement = insert_for(session)(table).on_conflict_do_nothing()  # of the key, or of the id
     return set(session.connection().execute(statement.returning(table.c.id), rows).scalars())
+
+
+def _there(session: Session, ids: Sequence[UUID]) -> set[UUID]:
+    return set(session.scalars(sa.select(Request.id).where(Request.id.in_(ids)))) if ids else set()
 
 
 def _entry(row: dict[str, Any], actor: str, now: datetime) -> Entry:

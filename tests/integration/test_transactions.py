@@ -64,6 +64,22 @@ def test_who_reads_waits_for_no_writer_and_sees_nothing_half_done(engine: Engine
     assert read(engine, lambda session: last_beat(session, "relay")) is None
 
 
+def test_a_transaction_that_keeps_silent_loses_its_locks_and_is_run_again(postgresql: Engine) -> None:
+    limits: list[str | None] = []
+
+    def fall_asleep(session: Session) -> None:
+        limits.append(session.scalar(sa.text("SHOW idle_in_transaction_session_timeout")))
+        beat(session, "relay", NOW)
+        session.flush()
+        if len(limits) == 1:
+            session.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+            write(postgresql, lambda other: beat(other, "relay", NOW))  # waits for the row, and gets it
+        session.execute(sa.text("SELECT 1"))
+
+    write(postgresql, fall_asleep)
+    assert limits == ["15s", "15s"]
+
+
 def test_two_that_need_the_same_new_requester_at_once_get_the_same(postgresql: Engine) -> None:
     found: list[UUID] = []
     waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models.base import write
+from models.base import new_id, write
 from models.intake import NewRequest, Taken, take
 from worker.bulk.row import Row, RowFault
 from worker.fault import Fault
@@ -74,21 +75,23 @@ class Intake:
     ) -> Taken:
         """Take one request and commit it; one whose key was used for the same body is found, not taken again.
 
-        `release_now` sends a release at once, without the delay in which it can be cancelled.
+        `release_now` sends a release at once, without the delay in which it can be cancelled. Where the database goes
+        away in the middle, it is asked again by the request's id, so that also one without a key is not taken twice.
         Raises Invalid, Conflict.
         """
+        request_id = new_id()
 
         def work(session: Session) -> Taken:
             candidate, standing = self._judged(session, requester_id, body, idempotency_key, now)
             if standing is Standing.CONFLICT:
                 raise Conflict
-            new = self._good(candidate, idempotency_key, now, release_now=release_now)
+            new = replace(self._good(candidate, idempotency_key, now, release_now=release_now), id=request_id)
             (taken,) = take(session, requester_id, [new], now, actor=actor)
             if not taken.same_body:  # somebody else used the key since we looked
                 raise Conflict
             return taken
 
-        return write(self._engine, work)
+        return write(self._engine, work, repeatable=True)
 
     def take_batch(
         self,
