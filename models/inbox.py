@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, changed, insert_on, words
+from models.base import Base, changed, insert_on, rfc3339, words
 
 
 class Purpose(StrEnum):
@@ -62,3 +62,24 @@ def keep(connection: Connection, received: Mapping[str, Any]) -> bool:
     statement = insert_on(connection)(Received.__table__)
     done = connection.execute(statement.on_conflict_do_nothing(index_elements=["request_id", "digest"]), received)
     return bool(changed(done))
+
+
+def not_understood() -> sa.ColumnElement[bool]:
+    """The condition: it could not be applied, and stays."""
+    return Received.problem.is_not(None)
+
+
+def view(received: Received) -> dict[str, Any]:
+    """What came, whole, as people and programs see it, ready for JSON; without its token, which is not kept."""
+    return {
+        "id": str(received.id),
+        "received_at": rfc3339(received.received_at),
+        "upstream": received.upstream,
+        "purpose": str(received.purpose),
+        "request": str(received.request_id) if received.request_id.int else None,  # none: the portal's address
+        "method": received.method,
+        "query": received.query,
+        "content_type": received.content_type,
+        "body": received.body.decode(errors="replace"),
+        "problem": received.problem,
+    }

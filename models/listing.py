@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from models import lookup
 from models.call import Call
+from models.inbox import Received
 from models.message import Message
 from models.number import Number
 from models.request import Kind, Request
@@ -19,7 +20,7 @@ from models.state import State
 
 LONGEST_PAGE = 1_000
 
-Row = TypeVar("Row", Request, Number, Call, Message)
+Row = TypeVar("Row", Request, Number, Call, Message, Received)
 
 
 class BadCursor(Exception):
@@ -36,6 +37,7 @@ class Filters:
     batch_id: UUID | None = None
     reason: str | None = None
     q: str | None = None
+    contradicted: bool | None = None  # news came that its end, or its number, is not what we think
 
 
 NO_FILTERS = Filters()
@@ -82,6 +84,9 @@ def _conditions(requester_id: UUID | None, filters: Filters) -> list[sa.ColumnEl
         Request.reason: filters.reason,
     }
     conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in exact.items() if value is not None]
+    if filters.contradicted is not None:
+        flagged = Request.contradicted_at.is_not(None)
+        conditions.append(flagged if filters.contradicted else ~flagged)
     if filters.q is not None:
         conditions.append(Request.id.in_(lookup.matching(filters.q, requester_id)))
     return conditions

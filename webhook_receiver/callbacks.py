@@ -16,7 +16,7 @@ import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed, RequestURITooLarge
 
-from models.base import new_id, utc_now
+from models.base import new_id
 from models.inbox import Purpose, keep
 from webhook_receiver.bodies import read_bytes
 from webhook_receiver.context import here
@@ -57,7 +57,7 @@ def _take(upstream: str, purpose: Purpose, token: str) -> ResponseReturnValue:
         request_id = here().tokens.check(upstream, purpose, token)
     except BadToken:
         raise not_found() from None
-    row = _row(upstream, purpose, request_id, read_bytes(here().limits.callback), utc_now())
+    row = _row(upstream, purpose, request_id, read_bytes(here().limits.callback), here().clock.now())
     with here().engine.begin() as connection:
         is_new = keep(connection, row)
     if is_new:

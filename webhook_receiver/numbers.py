@@ -12,7 +12,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from models import inventory
-from models.base import read, utc_now
+from models.base import read
 from models.intake import Taken
 from models.inventory import Filters
 from models.number import Number, view
@@ -111,7 +111,7 @@ def release_number(caller: Caller, query: ReleaseQuery, number: str) -> Response
 
 
 def _asking(caller: Caller) -> Asking:
-    return Asking(here().intake, here().engine, idempotency_key(), actor_of(caller), utc_now())
+    return Asking(here().intake, here().engine, idempotency_key(), actor_of(caller), here().clock.now())
 
 
 def _answer(caller: Caller, take: Callable[[], Taken]) -> ResponseReturnValue:

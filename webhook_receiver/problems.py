@@ -23,6 +23,12 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
 """Seconds. A database that fails over is back in a few; an upstream or requester that asks again finds it."""
 
+_UNHEARD = (
+    "The database does not answer. A change may have been made all the same, or not: with the same Idempotency-Key"
+    " it is safe to ask again; without one, look first."
+)
+"""It may have committed, and its connection broke before we heard of it."""
+
 _CODES: dict[int, tuple[str, str]] = {
     400: ("unreadable", "The request cannot be read."),
     404: ("not_found", "There is nothing here, or nothing of yours."),
@@ -126,7 +132,7 @@ def _from_database(error: DBAPIError | PoolTimeout) -> Response:
     """
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
         log.error("the database does not answer at %s: %s", _route(), _cause(error))
-        return answer(unavailable("The database does not answer. Nothing was changed; ask again."))
+        return answer(unavailable(_UNHEARD))
     log.error("the database refuses what was asked at %s: %s", _route(), _cause(error))
     return answer(_internal_error())
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from models import event
-from models.base import read, utc_now, write
+from models.base import read, write
 from models.intake import Taken
 from models.listing import Filters, list_requests
 from models.request import Kind, Request, view
@@ -26,6 +26,8 @@ from webhook_receiver.operations import JSON, Answer, Api
 from webhook_receiver.problems import Problem, bad_parameters, invalid, not_found
 from webhook_receiver.queries import PageQuery, UpstreamName
 from worker import hints, steering
+from worker.explain import Explanation, explain, gather
+from worker.explain import view as explain_view
 from worker.intake import LONGEST_KEY, Conflict, Invalid
 from worker.intake.body import RequestBody
 from worker.steering import NotNow, Outcome
@@ -57,6 +59,10 @@ class ListQuery(PageQuery):
     q: Annotated[
         str | None, Field(description="A number in any format, a custom_id, an upstream reference or an id.")
     ] = None
+    contradicted: Annotated[
+        bool | None,
+        Field(description="Whether the upstream said later what cannot be true as well: money may be lost."),
+    ] = None
 
 
 class Resolution(BaseModel):
@@ -81,11 +87,12 @@ def create_request(caller: Caller) -> ResponseReturnValue:
     """Ask for a change.
 
     With the header `Idempotency-Key`, asking again is harmless: the same key and body give 200 and the request
-    that there is. The same key with another body gives 422.
+    that there is. The same key with another body gives 422. Without it, a 503 or a broken connection leaves open
+    whether the request was taken: look for its `custom_id` before asking again, or two numbers may be bought.
     """
     body, key = read_object(), idempotency_key()
     return answer_taken(
-        caller, lambda: here().intake.take_one(caller.requester_id, body, key, utc_now(), actor_of(caller))
+        caller, lambda: here().intake.take_one(caller.requester_id, body, key, here().clock.now(), actor_of(caller))
     )
 
 
@@ -118,7 +125,7 @@ def idempotency_key() -> str | None:
 )
 def list_all(caller: Caller, query: ListQuery) -> ResponseReturnValue:
     """Requests, newest first."""
-    filters = Filters(query.state, query.upstream, query.kind, query.batch, query.reason, query.q)
+    filters = Filters(query.state, query.upstream, query.kind, query.batch, query.reason, query.q, query.contradicted)
     cursor = None if query.cursor is None else query.cursor.hex
 
     def work(session: Session) -> tuple[list[Request], str | None]:
@@ -145,16 +152,33 @@ def show_timeline(caller: Caller, request_id: UUID) -> ResponseReturnValue:
     return flask.jsonify(data=read(here().engine, work), next_cursor=None)
 
 
+@requests.operation(
+    "GET", "/v1/requests/<uuid:request_id>/explain", Scope.READ, {200: Answer(schemas.ExplanationShape)}
+)
+def explain_request(caller: Caller, request_id: UUID) -> ResponseReturnValue:
+    """What is known about a request, what happens next and when, and what may be done about it at what risk.
+
+    The commands are those of `trunkline`, for whoever runs it.
+    """
+    now = here().clock.now()
+
+    def work(session: Session) -> Explanation:
+        row = require_own(caller, session.get(Request, request_id))
+        return explain(gather(session, row, here().settings, now), now)
+
+    return flask.jsonify(explain_view(read(here().engine, work)))
+
+
 @requests.operation("POST", "/v1/requests/<uuid:request_id>/cancel", Scope.OPERATE, {200: ONE}, problems=(409,))
 def cancel_request(caller: Caller, request_id: UUID) -> ResponseReturnValue:
     """Withdraw a request that is not ordered yet, or is held."""
-    return _steer(caller, request_id, lambda s: steering.cancel(s, request_id, actor_of(caller), utc_now()))
+    return _steer(caller, request_id, lambda s: steering.cancel(s, request_id, actor_of(caller), here().clock.now()))
 
 
 @requests.operation("POST", "/v1/requests/<uuid:request_id>/retry", Scope.OPERATE, {200: ONE}, problems=(409,))
 def retry_request(caller: Caller, request_id: UUID) -> ResponseReturnValue:
     """Look at a request now. Safe: what may have been ordered is looked up, not ordered again."""
-    return _steer(caller, request_id, lambda s: steering.retry(s, request_id, actor_of(caller), utc_now()))
+    return _steer(caller, request_id, lambda s: steering.retry(s, request_id, actor_of(caller), here().clock.now()))
 
 
 @requests.operation(
@@ -170,7 +194,7 @@ def resolve_request(caller: Caller, request_id: UUID) -> ResponseReturnValue:
     said, actor = read_model(Resolution), actor_of(caller)
 
     def work(session: Session) -> Request:
-        return steering.resolve(session, request_id, said.outcome, said.number, said.note, actor, utc_now())
+        return steering.resolve(session, request_id, said.outcome, said.number, said.note, actor, here().clock.now())
 
     return _steer(caller, request_id, work)
 

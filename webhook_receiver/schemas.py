@@ -12,8 +12,10 @@ from models.batch import BatchState
 from models.delivery import DeliveryState
 from models.endpoint import EventType
 from models.event import EventKind
+from models.reconciliation import FindingKind
 from models.request import Kind
 from models.state import State
+from worker.explain.explanation import NextStep, Risk
 
 T = TypeVar("T")
 
@@ -72,6 +74,42 @@ class Timeline(Shape):
 
     data: list[TimelineEntry]
     next_cursor: None
+
+
+class EvidenceShape(Shape):
+    at: datetime
+    said: str
+
+
+class NextShape(Shape):
+    step: NextStep
+    at: datetime | None = Field(description="The earliest; null where nobody knows, or nothing comes.")
+    detail: str
+
+
+class ActionShape(Shape):
+    name: str = Field(description="A stable code, such as `retry` or `resolve_completed`.")
+    risk: Risk
+    command: str = Field(description="What to type where `trunkline` is installed.")
+    effect: str
+
+
+class ExplanationShape(Shape):
+    """What is known about a request, what comes next, and what a person may do. Sentences are for people."""
+
+    model_config = ConfigDict(title="Explanation")
+
+    id: UUID
+    upstream: str
+    state: State
+    reason: str | None
+    since: datetime = Field(description="When it came to this state, for this reason.")
+    known: list[str]
+    evidence: EvidenceShape | None = Field(description="The last that was heard about it.")
+    next: NextShape
+    stuck: str | None = Field(description="Why what should have happened has not; null where all goes as it should.")
+    results: list[str] = Field(description="What became of telling the requester.")
+    actions: list[ActionShape]
 
 
 class BatchShape(Shape):
@@ -221,6 +259,46 @@ class StockShape(Shape):
     pool: str | None = Field(description="Which of the upstream's stocks it is in, where it has several.")
     classification: str | None = Field(description="Its class, and so its price, where the upstream has classes.")
     capabilities: list[str] = Field(description="What it can do, such as SMS, where the upstream tells.")
+
+
+class DifferenceShape(Shape):
+    model_config = ConfigDict(title="Difference")
+
+    pointer: str = Field(description="Into the body of `PATCH /v1/numbers/{number}`.")
+    asked: Any
+    shown: Any
+
+
+class FindingShape(Shape):
+    """Something that our books and the upstream do not agree about."""
+
+    model_config = ConfigDict(title="Finding")
+
+    kind: FindingKind
+    number: str = Field(description="E.164.")
+    since: datetime = Field(description="When a run first showed it.")
+    known: str
+    todo: str
+    command: str = Field(description="What an operator would type.")
+    request: UUID | None = Field(description="That it comes from.")
+    requester: str | None
+    upstream_reference: str | None
+    others: list[str] = Field(description="Further numbers that carry the key of the same request.")
+    differences: list[DifferenceShape]
+
+
+class ReconciliationShape(Shape):
+    """The last comparison with one upstream. After one that failed, that of the last that did not stands."""
+
+    model_config = ConfigDict(title="Reconciliation")
+
+    upstream: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    counts: dict[str, int] = Field(description="Findings by kind.")
+    findings: list[FindingShape]
+    failed_at: datetime | None
+    error: str | None = Field(description="Why the last try got no list; null where it did.")
 
 
 class Check(Shape):

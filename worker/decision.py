@@ -12,7 +12,7 @@ from uuid import UUID
 
 from models.due import Claim, Step
 from models.request import Kind, OnOutOfStock, Request
-from models.state import Reason, State
+from models.state import OPEN, Reason, State
 from models.transition import Move
 from worker.backoff import backoff
 from worker.upstreams.base import (
@@ -37,8 +37,9 @@ FIRST_LOOK = timedelta(seconds=1)
 
 LONGEST_BETWEEN_LOOKS = timedelta(hours=6)
 
-MOST_LOOKS = 12
-"""For an accepted order. With the first look after 30 minutes and doubling that is more than two days."""
+MOST_LOOKS = 15
+"""For an accepted order. The first look is 5 minutes after the acknowledgement, the next 10, 20, 40 … after it, from
+10:40 h on every 6 hours: the last is after more than two days (52:40 h)."""
 
 LONGEST_UNKNOWN = timedelta(days=1)
 """After so long without being able to look, a person is asked."""
@@ -66,15 +67,36 @@ def decide(claim: Claim, outcome: Outcome, policy: Policy, now: datetime) -> Mov
     return _after_look(claim, outcome, policy, now)
 
 
-def evidence(request_id: UUID, answer: Answer, actor: str, policy: Policy, now: datetime) -> Move | None:
+def evidence(row: Request, answer: Answer, actor: str, policy: Policy, now: datetime) -> Move | None:
     """The move that an upstream's unasked word calls for (a callback); None where it settles nothing."""
     match answer:
         case Completed() | Accepted():
-            return _ours(request_id, answer, actor, policy, now)
+            return _ours(row.id, answer, actor, policy, now)
         case Rejected(reason, detail):
-            return Move(request_id, State.FAILED, actor, reason, detail)
+            if row.repeated and row.state in OPEN:
+                return _perhaps_of_an_earlier_order(row, detail, actor, now)
+            return Move(row.id, State.FAILED, actor, reason, detail)
         case Progress() | NotFound():
             return None
+
+
+def _perhaps_of_an_earlier_order(row: Request, said: str | None, actor: str, now: datetime) -> Move:
+    """A "failed" for a request that was ordered more than once: which order it is about, nothing in it tells.
+
+    To believe it would end a request whose other order may stand: a number that is paid for and nobody holds. So it is
+    a question, and the upstream's list answers it. One that is just being asked is left to who asks: to look now would
+    be before it has settled.
+    """
+    told = said or "no reason given"
+    detail = f"The upstream says failed ({told}), perhaps of an earlier order: not believed before it is looked up."
+    match row.state:
+        case State.QUEUED:
+            changes = {"looks": 0, "unknown_since": now, "absent_at": None}
+            return Move(row.id, State.SUBMITTING, actor, Reason.OUTCOME_UNKNOWN, detail, now, changes=changes)
+        case State.ACCEPTED:
+            return Move(row.id, State.ACCEPTED, actor, row.reason, detail, now)
+        case _:
+            return Move(row.id, row.state, actor, row.reason, detail, row.due_at)
 
 
 def _ours(id_: UUID, answer: Completed | Accepted, actor: str, policy: Policy, now: datetime) -> Move:
@@ -180,7 +202,8 @@ def _absent(claim: Claim, policy: Policy, now: datetime) -> Move:
 def _still_open(row: Request, outcome: Outcome, policy: Policy, now: datetime) -> Move:
     """Nothing new was learnt, or the upstream could not be asked: look again later, ever more seldom."""
     waits_for_callback = row.state is State.ACCEPTED
-    first = policy.callback_deadline if waits_for_callback else policy.backoff_base
+    # Twice as long after the acknowledgement as this look: 5, 10, 20, 40 minutes after it.
+    first = policy.callback_deadline / 2 if waits_for_callback else policy.backoff_base
     due_at = now + min(first * float(2 ** min(row.looks, 20)), LONGEST_BETWEEN_LOOKS)
     detail = _said(outcome)
     if waits_for_callback and row.looks >= MOST_LOOKS:

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from models import delivery, event, transition
-from models.base import REFUSED_VALUE, utc_now, write
+from models.base import REFUSED_VALUE, write
 from models.due import claim, settle
 from models.event import Entry, EventKind
 from models.inbox import Purpose, Received
+from models.request import Request
 from models.transition import Move
 from worker import ownership
 from worker.decision import evidence, name_of
@@ -26,8 +27,9 @@ log = logging.getLogger(__name__)
 
 CHUNK = 200
 
-LEASE = timedelta(seconds=60)
-"""Reading a chunk takes well under a second; a process that died leaves its rows to others after this."""
+LEASE = timedelta(seconds=15)
+"""Reading a chunk takes well under a second; a process that died leaves its rows to others after this. To read a row
+twice does no harm."""
 
 NO_READER = "Trunkline knows no such upstream; it is kept as it came."
 NO_REQUEST = "No such request. (The token is good: was the database restored from a backup?)"
@@ -54,12 +56,12 @@ class _Read:
 
 def read_inbox(runtime: Runtime) -> bool:
     """Understand and apply what came, one chunk of it. Says whether there may be more."""
-    rows = write(runtime.engine, lambda session: claim(session, Received, CHUNK, utc_now(), LEASE))
+    rows = write(runtime.engine, lambda session: claim(session, Received, CHUNK, runtime.clock.now(), LEASE))
     if not rows:
         return False
     read = [_read(DIALECTS.get(row.upstream), row) for row in rows]
     try:
-        write(runtime.engine, lambda session: apply(session, runtime, read, utc_now()))
+        write(runtime.engine, lambda session: apply(session, runtime, read, runtime.clock.now()))
     except REFUSED_VALUE:
         # One row holds what the database refuses. Alone, it cannot keep the others from being applied.
         for one in read:
@@ -69,11 +71,11 @@ def read_inbox(runtime: Runtime) -> bool:
 
 def _apply_alone(runtime: Runtime, read: _Read) -> None:
     try:
-        write(runtime.engine, lambda session: apply(session, runtime, [read], utc_now()))
+        write(runtime.engine, lambda session: apply(session, runtime, [read], runtime.clock.now()))
     except REFUSED_VALUE as error:
         log.warning("the database refuses what inbox row %s says: %s", read.row.id, type(error).__name__)
         problem = _Read(read.row, problem="The database cannot hold what it says.")
-        write(runtime.engine, lambda session: apply(session, runtime, [problem], utc_now()))
+        write(runtime.engine, lambda session: apply(session, runtime, [problem], runtime.clock.now()))
 
 
 def _read(dialect: Dialect | None, row: Received) -> _Read:
@@ -100,7 +102,7 @@ def apply(session: Session, runtime: Runtime, read: Sequence[_Read], now: dateti
     """Write down what was read: history, moves, calls and messages; each row done, or set aside with its problem."""
     requests = transition.lock(session, {one.row.request_id for one in read if one.row.request_id != PORTAL})
     event.append(session, [_entry(one) for one in read if one.row.request_id in requests])
-    moves = [move for one in read if (move := _move(runtime, one, now)) is not None]
+    moves = [move for one in read if (move := _move(runtime, one, requests.get(one.row.request_id), now)) is not None]
     transition.apply(session, requests, moves, now)
     happened = [ownership.Happened(one.row, said) for one in read for said in one.events]
     placed = ownership.place(session, happened, requests)
@@ -125,10 +127,10 @@ def _settle(one: _Read, now: datetime, *, is_known: bool, lost: ownership.Happen
     row.applied_at = now if row.problem is None else None
 
 
-def _move(runtime: Runtime, one: _Read, now: datetime) -> Move | None:
-    if one.answer is None or one.row.request_id == PORTAL:
+def _move(runtime: Runtime, one: _Read, request: Request | None, now: datetime) -> Move | None:
+    if one.answer is None or request is None:
         return None
-    return evidence(one.row.request_id, one.answer, "callback", runtime.policy(one.row.upstream), now)
+    return evidence(request, one.answer, "callback", runtime.policy(one.row.upstream), now)
 
 
 def _entry(one: _Read) -> Entry:

@@ -1,4 +1,5 @@
-"""Limits that hold over all workers: how many calls are in flight at an upstream, and how many begin in a second.
+"""Limits that hold over all workers: how many calls are in flight at an upstream, how many begin in a second, and that
+none begins while it asks us to slow down.
 
 They live in Redis. Without it each process keeps to a share of its own: a limit that is too low, never none.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,7 +28,12 @@ ANSWER = timedelta(seconds=1)
 SHARE_WITHOUT_REDIS = 4
 """We do not know how many processes there are: each takes a quarter of the limit."""
 
+LONGEST_HOLD_OFF = timedelta(minutes=1)
+"""That an upstream's wish to be asked less keeps everybody from asking. Who was told so waits as long as it said; for
+all others one of them asks after this, and is told again where it still holds."""
+
 _ACQUIRE = """
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 local now = tonumber(redis.call('TIME')[1]) + tonumber(redis.call('TIME')[2]) / 1e6
 local wanted, most, rate, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -61,11 +67,12 @@ class Permits:
 
 
 class Limits:
-    def __init__(self, redis_url: str | None) -> None:
+    def __init__(self, redis_url: str | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`monotonic` gives seconds, for what is counted without Redis."""
         self._redis = _connect(redis_url)
         self._acquire = self._redis.register_script(_ACQUIRE) if self._redis else None
         self._give_back = self._redis.register_script(_GIVE_BACK) if self._redis else None
-        self._own = _OwnLimits()
+        self._own = _OwnLimits(monotonic)
         self._debts: SimpleQueue[tuple[str, list[int | str]]] = SimpleQueue()  # to be given back when Redis answers
 
     def acquire(self, name: str, wanted: int, most: int, rate: float, hold: timedelta) -> Permits:
@@ -75,12 +82,23 @@ class Limits:
             try:
                 self._settle_debts()
                 args: list[int | float | str] = [wanted, most, rate, hold.total_seconds(), permits.id]
-                granted: Any = self._acquire(keys=_keys(name), args=args)
+                granted: Any = self._acquire(keys=[*_keys(name), _hold_off_key(name)], args=args)
                 return Permits(name, int(granted), permits.id)
             except redis.RedisError as error:
                 log.warning("limits of %s are this process's own: Redis does not answer (%s)", name, error)
         count = self._own.acquire(name, wanted, max(1, most // SHARE_WITHOUT_REDIS), rate / SHARE_WITHOUT_REDIS)
         return Permits(name, count, permits.id, shared=False)
+
+    def hold_off(self, name: str, wait: timedelta) -> None:
+        """Give nobody a permit there for so long, or `LONGEST_HOLD_OFF`: the upstream asked us to slow down."""
+        wait = min(wait, LONGEST_HOLD_OFF)
+        self._own.hold_off(name, wait)  # also here: Redis may be gone before the wait is over
+        if self._redis is None or not wait:
+            return
+        try:
+            self._redis.set(_hold_off_key(name), 1, px=wait)
+        except redis.RedisError as error:
+            log.warning("only this process slows down at %s: Redis does not answer (%s)", name, error)
 
     def give_back(self, permits: Permits, count: int, *, unused: bool = False) -> None:
         """So many of the calls have ended; or never began, and then their share of the rate comes back too."""
@@ -123,17 +141,29 @@ def _keys(name: str) -> Sequence[str]:
     return [f"trunkline:{{{name}}}:in-flight", f"trunkline:{{{name}}}:rate"]
 
 
-class _OwnLimits:
-    """The same two limits, for one process."""
+def _hold_off_key(name: str) -> str:
+    return f"trunkline:{{{name}}}:hold-off"
 
-    def __init__(self) -> None:
+
+class _OwnLimits:
+    """The same limits, for one process."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._in_flight: dict[str, int] = {}
         self._tokens: dict[str, tuple[float, float]] = {}
+        self._not_before: dict[str, float] = {}
+
+    def hold_off(self, name: str, wait: timedelta) -> None:
+        with self._lock:
+            self._not_before[name] = self._monotonic() + wait.total_seconds()
 
     def acquire(self, name: str, wanted: int, most: int, rate: float) -> int:
         with self._lock:
-            now, burst = time.monotonic(), max(1.0, rate)
+            now, burst = self._monotonic(), max(1.0, rate)
+            if now < self._not_before.get(name, now):
+                return 0
             tokens, at = self._tokens.get(name, (burst, now))
             tokens = min(burst, tokens + (now - at) * rate)
             granted = max(0, min(wanted, most - self._in_flight.get(name, 0), int(tokens)))

@@ -31,64 +31,39 @@ class Outcome(StrEnum):
     RETRY = "retry"  # order it again: spends money, and twice where the first order did land
 
 
+class Act(StrEnum):
+    """What a person may do to a request."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"  # look at it now
+    SEND_NOW = "send_now"  # a release that can still be cancelled
+    COMPLETED = "resolve_completed"
+    FAILED = "resolve_failed"
+    ORDER_AGAIN = "resolve_retry"
+
+
+def allowed(row: Request, now: datetime) -> list[Act]:
+    """What is not refused for the state that the request is in: asked of the very functions that do it."""
+    return [act for act, move in _MOVES.items() if _is_allowed(move, row, now)]
+
+
 def cancel(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
     """Withdraw a request that is not ordered. Raises NotNow, LookupError."""
-
-    def decide(row: Request) -> Move:
-        if row.state is State.QUEUED:
-            before = "ordered again; the first order is not to be seen" if row.repeated else "ordered"
-            return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, f"Cancelled before it was {before}.")
-        if row.state is State.HELD:
-            detail = f"Cancelled while held ({row.reason}); what was ordered upstream, if anything, stays there."
-            return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, detail)
-        if row.state in FINAL:
-            raise NotNow(f"it has ended already: it is {row.state}")
-        raise NotNow(f"it is {row.state}: the order is on its way or out; wait for its end, then release the number")
-
-    return _steer(session, request_id, decide, now)
+    return _steer(session, request_id, lambda row: _cancelling(row, actor), now)
 
 
 def retry(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
-    """Have it looked at now. Always safe: what may have been ordered is looked up, not ordered again, and a release
-    is not sent before its time.
+    """Have it looked at now. What may have been ordered is looked up, not ordered again, and a release is not sent
+    before its time.
 
     Raises NotNow, LookupError.
     """
-
-    def decide(row: Request) -> Move:
-        if row.state in FINAL:
-            raise NotNow(f"it has ended already: it is {row.state}; make a new request to order again")
-        if row.kind is Kind.RELEASE and _waits_for_its_time(row, now):
-            raise NotNow(f"it is sent at {rfc3339(row.due_at)}, and can be cancelled until then")
-        if row.state is State.QUEUED:
-            return Move(row.id, State.QUEUED, actor, row.reason, row.detail, now)
-        if row.state is State.ACCEPTED:
-            return Move(row.id, State.ACCEPTED, actor, row.reason, row.detail, now)
-        if row.accepted_at is not None:
-            # The upstream had acknowledged it: never a case for ordering again, however long nothing is seen.
-            return Move(row.id, State.ACCEPTED, actor, None, "A person asked to look again.", now, changes={"looks": 0})
-        if row.state is State.HELD or row.reason == Reason.OUTCOME_UNKNOWN:
-            detail = "A person asked to look again."
-            changes: dict[str, Any] = {"looks": 0, "unknown_since": now, "absent_at": None}
-            return Move(row.id, State.SUBMITTING, actor, Reason.OUTCOME_UNKNOWN, detail, now, changes=changes)
-        raise NotNow("it is being ordered right now; look again in a moment")
-
-    return _steer(session, request_id, decide, now)
+    return _steer(session, request_id, lambda row: _retrying(row, actor, now), now)
 
 
 def hasten(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
-    """Send a release now that can still be cancelled; one that is sent already is left alone. Raises LookupError."""
-
-    def decide(row: Request) -> Move:
-        if not _waits_for_its_time(row, now):
-            raise NotNow(f"it is {row.state}")
-        return Move(row.id, State.QUEUED, actor, row.reason, "A person asked to send it now.", now)
-
-    return _steer(session, request_id, decide, now)
-
-
-def _waits_for_its_time(row: Request, now: datetime) -> bool:
-    return row.state is State.QUEUED and row.attempts == 0 and row.due_at is not None and row.due_at > now
+    """Send a release now that can still be cancelled. Raises NotNow where it is sent already, LookupError."""
+    return _steer(session, request_id, lambda row: _hastening(row, actor, now), now)
 
 
 def resolve(
@@ -103,25 +78,94 @@ def resolve(
     """Settle a held request by hand. Raises NotNow, LookupError."""
 
     def decide(row: Request) -> Move:
-        if row.state is not State.HELD:
-            raise NotNow(f"only a held request can be settled by hand; this one is {row.state}")
-        detail = note or f"Settled by hand as {outcome}."
-        if outcome is Outcome.RETRY:
-            changes: dict[str, Any] = {"retries": 0, "looks": 0, "unknown_since": None}
-            changes |= {"accepted_at": None, "repeated": True}
-            if row.kind is Kind.PROVISION and row.accepted_at is None:
-                # A number that was picked, and of which nobody can tell whose it is: asked for again, it would
-                # only be held again.
-                changes |= {"number": None, "upstream_reference": None}
-            return Move(row.id, State.QUEUED, actor, Reason.BY_PERSON, detail, now, changes=changes)
-        changes = {}
-        if number is not None and number != row.number:
+        move = _resolving(row, outcome, number, note, actor, now)
+        if "number" in move.changes and number is not None:
             _require_free(session, row, number)
-            # What we know of the number that it was not must not be taken out on it.
-            changes = {"number": number, "upstream_reference": None, "pool": None}
-        return Move(row.id, State(outcome.value), actor, Reason.BY_PERSON, detail, changes=changes)
+        return move
 
     return _steer(session, request_id, decide, now)
+
+
+def _cancelling(row: Request, actor: str) -> Move:
+    if row.state is State.QUEUED:
+        before = "ordered again; the first order is not to be seen" if row.repeated else "ordered"
+        return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, f"Cancelled before it was {before}.")
+    if row.state is State.HELD:
+        detail = f"Cancelled while held ({row.reason}); what was ordered upstream, if anything, stays there."
+        return Move(row.id, State.CANCELLED, actor, Reason.BY_PERSON, detail)
+    if row.state in FINAL:
+        raise NotNow(f"it has ended already: it is {row.state}")
+    raise NotNow(f"it is {row.state}: the order is on its way or out; wait for its end, then release the number")
+
+
+def _retrying(row: Request, actor: str, now: datetime) -> Move:
+    if row.state in FINAL:
+        raise NotNow(f"it has ended already: it is {row.state}; make a new request to order again")
+    if row.kind is Kind.RELEASE and _waits_for_its_time(row, now):
+        raise NotNow(f"it is sent at {rfc3339(row.due_at)}, and can be cancelled until then")
+    if row.state is State.QUEUED:
+        return Move(row.id, State.QUEUED, actor, row.reason, row.detail, now)
+    if row.state is State.ACCEPTED:
+        return Move(row.id, State.ACCEPTED, actor, row.reason, row.detail, now)
+    if row.accepted_at is not None:
+        # The upstream had acknowledged it: never a case for ordering again, however long nothing is seen.
+        return Move(row.id, State.ACCEPTED, actor, None, "A person asked to look again.", now, changes={"looks": 0})
+    if row.state is State.HELD or row.reason == Reason.OUTCOME_UNKNOWN:
+        detail = "A person asked to look again."
+        changes: dict[str, Any] = {"looks": 0, "unknown_since": now, "absent_at": None}
+        return Move(row.id, State.SUBMITTING, actor, Reason.OUTCOME_UNKNOWN, detail, now, changes=changes)
+    raise NotNow("it is being ordered right now; look again in a moment")
+
+
+def _hastening(row: Request, actor: str, now: datetime) -> Move:
+    if row.kind is not Kind.RELEASE or not _waits_for_its_time(row, now):
+        raise NotNow(f"it is {row.state}" if row.kind is Kind.RELEASE else "only a release waits to be sent")
+    return Move(row.id, State.QUEUED, actor, row.reason, "A person asked to send it now.", now)
+
+
+def _waits_for_its_time(row: Request, now: datetime) -> bool:
+    return row.state is State.QUEUED and row.attempts == 0 and row.due_at is not None and row.due_at > now
+
+
+def _resolving(row: Request, outcome: Outcome, number: str | None, note: str | None, actor: str, now: datetime) -> Move:
+    if row.state is not State.HELD:
+        raise NotNow(f"only a held request can be settled by hand; this one is {row.state}")
+    detail = note or f"Settled by hand as {outcome}."
+    if outcome is Outcome.RETRY:
+        changes: dict[str, Any] = {"retries": 0, "looks": 0, "unknown_since": None}
+        changes |= {"accepted_at": None, "repeated": True}
+        if row.kind is Kind.PROVISION and row.accepted_at is None:
+            # A number that was picked, and of which nobody can tell whose it is: asked for again, it would
+            # only be held again.
+            changes |= {"number": None, "upstream_reference": None}
+        return Move(row.id, State.QUEUED, actor, Reason.BY_PERSON, detail, now, changes=changes)
+    changes = {}
+    if number is not None and number != row.number:
+        # What we know of the number that it was not must not be taken out on it.
+        changes = {"number": number, "upstream_reference": None, "pool": None}
+    return Move(row.id, State(outcome.value), actor, Reason.BY_PERSON, detail, changes=changes)
+
+
+def _settling(outcome: Outcome) -> Callable[[Request, datetime], Move]:
+    return lambda row, now: _resolving(row, outcome, None, None, "", now)
+
+
+_MOVES: dict[Act, Callable[[Request, datetime], Move]] = {
+    Act.RETRY: lambda row, now: _retrying(row, "", now),
+    Act.SEND_NOW: lambda row, now: _hastening(row, "", now),
+    Act.CANCEL: lambda row, _: _cancelling(row, ""),
+    Act.COMPLETED: _settling(Outcome.COMPLETED),
+    Act.FAILED: _settling(Outcome.FAILED),
+    Act.ORDER_AGAIN: _settling(Outcome.RETRY),
+}
+
+
+def _is_allowed(move: Callable[[Request, datetime], Move], row: Request, now: datetime) -> bool:
+    try:
+        move(row, now)
+    except NotNow:
+        return False
+    return True
 
 
 def _require_free(session: Session, row: Request, wanted: str) -> None:

@@ -36,7 +36,7 @@ class UpstreamSettings(BaseSettings):
     rate: float = Field(default=50, gt=0)  # orders a second
     timeout: PositiveSeconds = 30
     settling: Seconds = 60
-    callback_deadline: PositiveSeconds = 1800  # AVANSER takes 7 minutes on average: not late before 30
+    callback_deadline: PositiveSeconds = 300  # AVANSER takes 7 minutes on average; to look sooner costs one question
 
     needs: ClassVar[tuple[str, ...]] = ()
     """The credentials without which nothing can be ordered there."""

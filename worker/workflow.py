@@ -7,7 +7,6 @@ any two lines: the claim's lease ends, the row is due again, and whoever claims 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,7 +16,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from models import event, number, stock_watch, upstream
-from models.base import REFUSED_VALUE, read, utc_now, write
+from models.base import REFUSED_VALUE, read, write
+from models.clock import Clock
 from models.due import Claim, Step, claim_requests
 from models.event import Entry, EventKind
 from models.request import Kind
@@ -50,23 +50,23 @@ class Result:
 
 def advance(runtime: Runtime, name: str) -> bool:
     """Bring forward what is due at one upstream, one chunk of it. Says whether there may be more."""
-    settings = runtime.settings.upstreams[name]
+    settings, clock = runtime.settings.upstreams[name], runtime.clock
     client = runtime.client(name)
     permits = runtime.limits.acquire(name, CHUNK, settings.max_in_flight, settings.rate, settings.call_limit)
     granted = permits.count
     if not granted:
         return False
     # Counted from before the claim, since the lease is: the database may have kept us waiting.
-    sent_until = time.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
+    sent_until = clock.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
     try:
         claims = write(
-            runtime.engine, lambda session: claim_requests(session, name, granted, utc_now(), settings.lease)
+            runtime.engine, lambda session: claim_requests(session, name, granted, clock.now(), settings.lease)
         )
         runtime.limits.give_back(permits, granted - len(claims), unused=True)
         _ask_and_record(runtime, client, claims, permits, sent_until)
     finally:
         runtime.limits.give_back(permits, permits.count)
-    return len(claims) == granted
+    return len(claims) == granted or any(claim.is_alone for claim in claims)
 
 
 def _ask_and_record(
@@ -75,21 +75,30 @@ def _ask_and_record(
     """Each answer frees its permit as it comes: one call that hangs keeps no other from being made."""
     within = runtime.settings.upstreams[client.name].answer_within
 
-    picker = Picker(runtime.engine, client.name, sent_until)
+    picker = Picker(runtime.engine, runtime.clock, client.name, sent_until)
     references = _number_references(runtime, claims)
 
     async def one(claim: Claim) -> Result:
-        return await _ask(client, claim, _order(runtime, claim, picker, references), within, sent_until)
+        return await _ask(runtime.clock, client, claim, _order(runtime, claim, picker, references), within, sent_until)
 
     for group in runtime.loop.stream(claims, one):
         runtime.limits.give_back(permits, len(group))
         _record(runtime, client.name, group)
+        _slow_down(runtime, client.name, group)
+
+
+def _slow_down(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
+    """One request that is asked to wait speaks for all: to send the others now would be to go on as before."""
+    refusals = [result.outcome for result in results if isinstance(result.outcome, Unavailable)]
+    waits = [one.retry_after for one in refusals if one.reason is Reason.OVER_LIMIT and one.retry_after is not None]
+    if waits:
+        runtime.limits.hold_off(name, max(waits))
 
 
 def _record(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
     policy = runtime.policy(name)
     try:
-        write(runtime.engine, lambda session: record(session, name, results, policy, utc_now()))
+        write(runtime.engine, lambda session: record(session, name, results, policy, runtime.clock.now()))
     except REFUSED_VALUE:
         # One answer holds what the database refuses. It must not cost us the others, each of them a purchase.
         if len(results) > 1:
@@ -98,7 +107,7 @@ def _record(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
             return
         log.exception("the database refuses what %s answered about %s", name, results[0].claim.request.id)
         held = replace(results[0], outcome=Undecidable("The upstream's answer cannot be stored; see the log."))
-        write(runtime.engine, lambda session: record(session, name, [held], policy, utc_now()))
+        write(runtime.engine, lambda session: record(session, name, [held], policy, runtime.clock.now()))
 
 
 def _number_references(runtime: Runtime, claims: Sequence[Claim]) -> dict[number.Key, str | None]:
@@ -130,8 +139,10 @@ def _order(runtime: Runtime, claim: Claim, picker: Picker, references: dict[numb
     )
 
 
-async def _ask(client: Upstream, claim: Claim, order: Order, within: timedelta, sent_until: float) -> Result:
-    began = time.monotonic()
+async def _ask(
+    clock: Clock, client: Upstream, claim: Claim, order: Order, within: timedelta, sent_until: float
+) -> Result:
+    began = clock.monotonic()
     outcome: Outcome
     try:
         if claim.step is Step.LOOK_UP:
@@ -148,7 +159,7 @@ async def _ask(client: Upstream, claim: Claim, order: Order, within: timedelta, 
         # nobody knows: looking is right, ordering again is not.
         log.exception("the client of %s failed on request %s", client.name, order.request_id)
         outcome = _our_fault(claim, error)
-    return Result(claim, outcome, timedelta(seconds=time.monotonic() - began), utc_now())
+    return Result(claim, outcome, timedelta(seconds=clock.monotonic() - began), clock.now())
 
 
 def _our_fault(claim: Claim, error: Exception) -> Outcome:

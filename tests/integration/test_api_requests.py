@@ -14,6 +14,7 @@ from models.state import Reason, State
 from models.transition import Move, transition
 from tests.factory import NOW, make_requests
 from tests.receiver import BODY, Api
+from worker import hints
 
 
 def move(api: Api, request_id: UUID, *states: State, **fields: Any) -> None:
@@ -37,6 +38,14 @@ def test_a_request_is_taken_and_can_be_looked_up(api: Api) -> None:
     assert UUID(answer.json["id"]).version == 7
     assert answer.headers["Location"] == f"/v1/requests/{answer.json['id']}"
     assert api.get(answer.headers["Location"]).json == answer.json
+
+
+def test_the_workers_hear_of_it_when_it_can_be_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int]] = []
+    monkeypatch.setattr(hints, "upstream", lambda name: seen.append((name, len(api.requests()))))
+    api.post("/v1/requests", json=BODY)
+
+    assert seen == [("avanser", 1)]
 
 
 def test_the_same_key_and_body_is_the_same_request(api: Api) -> None:
@@ -171,3 +180,20 @@ def test_what_is_taken_is_due_at_once_without_a_broker(api: Api) -> None:
     (request,) = api.requests()
     assert isinstance(request, Request)
     assert request.due_at == request.created_at
+
+
+def test_requests_whose_end_is_contradicted_are_found_by_whoever_sees_the_metric(api: Api) -> None:
+    fine, doubtful = make_requests(api.engine, 2)
+    for request_id in (fine, doubtful):
+        move(api, request_id, State.CANCELLED)
+    move(api, doubtful, State.COMPLETED)
+
+    def listed(words: str) -> list[str]:
+        answer = api.get(f"/v1/requests{words}").json
+        assert answer is not None
+        return [row["id"] for row in answer["data"]]
+
+    assert listed("?contradicted=true") == [str(doubtful)]
+    assert listed("?contradicted=false") == [str(fine)]
+    assert len(listed("")) == 2
+    assert api.get("/v1/requests?contradicted=perhaps").status_code == 422

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from models.inbox import Purpose
 from tests.receiver import SECRET, Api, chunked, receiver, settings_for
 from webhook_receiver.context import BodyLimits
+from worker import hints
 from worker.signing import Tokens
 
 COMPLETION = b'{"account_id":"7xxx","service_number":"61280740801","status":"completed"}'
@@ -50,6 +51,14 @@ def test_a_repeat_gets_the_same_answer_and_has_no_second_effect(api: Api) -> Non
 
     assert answers == [200, 200, 200]
     assert len(api.received()) == 1
+
+
+def test_the_workers_hear_of_it_when_it_can_be_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(hints, "inbox", lambda: seen.append(len(api.received())))
+    api.post(f"/callbacks/avanser/{api.token()}", data=COMPLETION)
+
+    assert seen == [1]
 
 
 def test_what_differs_in_anything_is_not_a_repeat(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""`trunkline list`, `show`, `export`, `cancel`, `retry`, `resolve`: finding requests and steering them."""
+"""Finding requests, and what was said about them, on the command line; and steering them."""
 
 import csv
 import io
@@ -8,8 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from models.base import read, write
+from models.base import new_id, read, write
+from models.delivery import Delivery, DeliveryState
+from models.inbox import Purpose, Received
 from models.request import Request
 from models.state import State
 from models.transition import Move, transition
@@ -143,3 +147,76 @@ def test_one_request_can_be_asked_for_seen_and_withdrawn(cli: Cli) -> None:
     made = cli.json("request", json.dumps(BODY | {"custom_id": "a"}))
     assert cli.json("show", "a")["request"] == made
     assert cli.json("cancel", "a")["state"] == "cancelled"
+
+
+def test_requests_whose_end_is_contradicted_are_found(cli: Cli) -> None:
+    fine, doubtful = make_requests(cli.engine, 2)
+    for request_id in (fine, doubtful):
+        move(cli, request_id, State.CANCELLED)
+    move(cli, doubtful, State.COMPLETED, number="+61280740801")
+    assert [row["id"] for row in cli.json("list", "--contradicted")["data"]] == [str(doubtful)]
+    assert len(cli.json("list")["data"]) == 2
+    assert "trunkline reconcile" in cli.run("explain", doubtful).stdout
+
+
+def test_what_upstreams_sent_and_nobody_understood_is_listed(cli: Cli) -> None:
+    ids = [new_id() for _ in range(4)]
+
+    def work(session: Session) -> None:
+        for number, id_ in enumerate(ids):
+            session.add(
+                Received(
+                    id=id_,
+                    upstream="avanser",
+                    purpose=Purpose.CALLBACK,
+                    request_id=UUID(int=number),  # the first: the address in a vendor's portal
+                    digest=str(number),
+                    method="POST",
+                    query="a=1",
+                    content_type="text/plain",
+                    body=b"gar\xffbled",
+                    received_at=NOW,
+                    due_at=None,
+                    problem=None if number == 1 else "the callback has no status",
+                )
+            )
+        session.flush()
+
+    write(cli.engine, work)
+    listed = cli.json("inbox")["data"]
+    assert [row["id"] for row in listed] == [str(ids[3]), str(ids[2]), str(ids[0])]
+    assert (listed[0]["request"], listed[2]["request"]) == (str(UUID(int=3)), None)
+    assert (listed[0]["body"], listed[0]["query"]) == ("gar\N{REPLACEMENT CHARACTER}bled", "a=1")
+    said = cli.run("inbox").stdout
+    assert "the callback has no status" in said
+    assert "bled" not in said, "what people said stays out of a table"
+    page = cli.json("inbox", "--limit", 2)
+    assert [row["id"] for row in cli.json("inbox", "--cursor", page["next_cursor"])["data"]] == [str(ids[0])]
+    cli.run("inbox", "--cursor", "x", status=2)
+
+
+def test_a_held_request_is_settled_in_one_way_at_a_time(cli: Cli) -> None:
+    (request_id,) = make_requests(cli.engine)
+    move(cli, request_id, State.HELD)
+    for words in ([], ["--failed", "--retry"], ["--completed", "--outcome", "failed"]):
+        assert "say one of" in cli.run("resolve", request_id, *words, status=2).stderr
+    assert cli.json("resolve", request_id, "--failed")["state"] == "failed"
+
+
+def test_results_that_were_given_up_are_sent_again_and_others_only_for_the_asking(cli: Cli) -> None:
+    lost, arrived = make_requests(cli.engine, 2, notify_url="https://once.test")
+    for request_id in (lost, arrived):
+        move(cli, request_id, State.COMPLETED)
+
+    def work(session: Session) -> None:
+        for row in session.scalars(sa.select(Delivery)):
+            row.state = DeliveryState.FAILED if row.request_id == lost else DeliveryState.DELIVERED
+            row.due_at, row.attempts = None, 10
+        session.flush()
+
+    write(cli.engine, work)
+    (again,) = cli.json("replay", lost)["data"]
+    assert (again["state"], again["attempts"], again["request"]) == ("pending", 0, str(lost))
+    assert again["due_at"] is not None
+    assert "Nothing was given up" in cli.run("replay", arrived).stdout
+    assert "request.completed" in cli.run("replay", arrived, "--all").stdout

@@ -12,7 +12,7 @@ import redis
 from tests import services
 from tests.sandbox import eventually
 from tests.working import together
-from worker.limits import SHARE_WITHOUT_REDIS, Limits, Permits
+from worker.limits import LONGEST_HOLD_OFF, SHARE_WITHOUT_REDIS, Limits, Permits
 
 HOLD = timedelta(seconds=60)
 PLENTY = 1_000_000.0
@@ -167,3 +167,39 @@ def test_permits_that_redis_did_not_take_back_while_it_was_away_are_free_when_it
         broken.setattr(limits, "_give_back", away)
         limits.give_back(permits, 5)
     assert limits.acquire("avanser", 5, 5, PLENTY, HOLD).count == 5
+
+
+def test_an_upstream_that_asks_to_slow_down_is_asked_by_nobody_for_so_long(redis_url: str) -> None:
+    here, there = Limits(redis_url), Limits(redis_url)
+    here.hold_off("avanser", timedelta(seconds=0.3))
+    assert granted(there.acquire("avanser", 5, 5, PLENTY, HOLD)) == 0
+    assert granted(there.acquire("telmetrics", 5, 5, PLENTY, HOLD)) == 5, "each upstream speaks for itself"
+    assert eventually(lambda: granted(there.acquire("avanser", 5, 5, PLENTY, HOLD))) == 5
+
+
+def test_a_wish_to_be_left_alone_for_long_stops_nobody_for_longer_than_a_minute(redis_url: str) -> None:
+    Limits(redis_url).hold_off("avanser", timedelta(hours=1))
+    with redis.Redis.from_url(redis_url) as client:
+        (left,) = [client.pttl(key) for key in client.scan_iter()]
+    assert 0 < left <= LONGEST_HOLD_OFF.total_seconds() * 1000
+
+
+def test_without_redis_the_process_that_was_asked_to_slow_down_does() -> None:
+    now = [100.0]
+    limits = Limits(None, lambda: now[0])
+    limits.hold_off("avanser", timedelta(hours=1))
+    assert granted(limits.acquire("avanser", 1, 8, PLENTY, HOLD)) == 0
+    assert granted(limits.acquire("telmetrics", 1, 8, PLENTY, HOLD)) == 1
+    now[0] += LONGEST_HOLD_OFF.total_seconds()
+    assert granted(limits.acquire("avanser", 1, 8, PLENTY, HOLD)) == 1
+
+
+def test_losing_redis_forgets_no_wish_to_slow_down(redis_server: services.Server) -> None:
+    with services.redis_server() as server:
+        limits = Limits(server.url)
+        limits.hold_off("avanser", HOLD)
+        server.process.kill()
+        server.process.wait()
+        assert granted(limits.acquire("avanser", 1, 8, PLENTY, HOLD)) == 0
+        limits.hold_off("telmetrics", HOLD)
+    assert granted(limits.acquire("telmetrics", 1, 8, PLENTY, HOLD)) == 0

@@ -7,7 +7,8 @@ import contextlib
 import gzip
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -125,6 +126,31 @@ def test_an_order_for_which_no_time_is_left_is_not_sent() -> None:
             assert server.connections == 0
 
     run(story())
+
+
+class Freezing(Mapping[str, str]):
+    """Headers to be sent, at the sight of which the process stands still for longer than the deadline."""
+
+    def __iter__(self) -> Iterator[str]:
+        time.sleep(2 * SHORT.total_seconds())
+        return iter(())
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, name: str) -> str:
+        raise KeyError(name)
+
+
+def test_a_process_that_stood_still_until_the_deadline_sends_nothing_when_it_goes_on() -> None:
+    async def work() -> None:
+        async with RawServer(Connection.silence) as server, http() as client:
+            with pytest.raises(NoAnswer) as failure:
+                await client.send("POST", server.url, deadline=SHORT, headers=Freezing(), body=b"{}")
+            assert not failure.value.sent
+            assert server.requests == []
+
+    run(work())
 
 
 # It may have been sent: an order is looked for before it is made again; a read may be repeated.

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from models import upstream
 from models.base import utc_now, write
+from models.clock import Clock
 from models.delivery import Delivery
 from models.due import Claim, claim_requests
 from models.request import Kind, OnOutOfStock, Request
@@ -23,7 +24,8 @@ from models.transition import transition
 from tests.factory import fetch, make_batch, make_endpoint, make_requester, make_requests
 from tests.working import NAME, SETTLING, ScriptedUpstream, every, history, is_paused, let_pass, moves, until_due
 from worker import workflow
-from worker.decision import evidence
+from worker.decision import MOST_LOOKS, evidence
+from worker.limits import Limits
 from worker.runtime import Runtime
 from worker.upstreams.base import (
     Accepted,
@@ -69,7 +71,7 @@ def numbered(order: Order) -> str:
 def callback(engine: Engine, runtime: Runtime, id_: UUID, answer: Answer) -> None:
     """What an upstream's callback brings about."""
     now = utc_now()
-    move = evidence(id_, answer, "callback", runtime.policy(NAME), now)
+    move = evidence(fetch(engine, id_), answer, "callback", runtime.policy(NAME), now)
     assert move is not None
     write(engine, lambda session: transition(session, [move], now))
 
@@ -82,7 +84,7 @@ def test_an_accepted_order_waits_for_its_callback(runtime: Runtime, engine: Engi
     assert (row.state, row.number, row.upstream_reference) == (State.ACCEPTED, SYDNEY, "ref-1")
     assert row.due_at is not None
     assert row.accepted_at is not None
-    assert row.due_at - row.accepted_at == timedelta(minutes=30)
+    assert row.due_at - row.accepted_at == timedelta(minutes=5)
     assert moves(engine, id_) == [("queued", None), ("submitting", None), ("accepted", None)]
     (attempt,) = (line for line in history(engine, id_) if line["type"] == "attempt")
     assert (attempt["call"], attempt["answer"], attempt["attempt"]) == ("submit", "accepted", 1)
@@ -143,12 +145,41 @@ def test_a_request_to_slow_down_is_obeyed(runtime: Runtime, engine: Engine, clie
     client.on_submit = Unavailable("429", reason=Reason.OVER_LIMIT, retry_after=wait)
     advance(runtime, NAME)
     assert (fetch(engine, id_).state, fetch(engine, id_).reason) == (State.QUEUED, Reason.OVER_LIMIT)
+    runtime.limits = Limits(None)  # the minute in which nothing at all is sent is over
     let_pass(engine, wait - timedelta(seconds=5))
     assert asked(runtime) == 0
     let_pass(engine, timedelta(seconds=5))
     client.on_submit = Accepted(SYDNEY)
     assert asked(runtime) == 1
     assert fetch(engine, id_).state is State.ACCEPTED
+
+
+def test_when_one_request_is_asked_to_wait_the_others_wait_with_it(
+    runtime: Runtime, engine: Engine, client: ScriptedUpstream
+) -> None:
+    now = [100.0]
+    runtime.limits = Limits(None, lambda: now[0])
+    take(engine)
+    client.on_submit = Unavailable("429", reason=Reason.OVER_LIMIT, retry_after=timedelta(seconds=20))
+    advance(runtime, NAME)
+    (other,) = take(engine)
+    client.on_submit = Accepted(SYDNEY)
+    now[0] += 19
+    assert asked(runtime) == 0
+    assert fetch(engine, other).attempts == 0, "it was not even claimed"
+    now[0] += 2
+    assert asked(runtime) == 1
+    assert fetch(engine, other).state is State.ACCEPTED
+
+
+def test_a_refusal_that_names_no_time_keeps_no_other_request_back(
+    runtime: Runtime, engine: Engine, client: ScriptedUpstream
+) -> None:
+    take(engine)
+    client.on_submit = Unavailable("429", reason=Reason.OVER_LIMIT)
+    advance(runtime, NAME)
+    take(engine)
+    assert asked(runtime) == 1
 
 
 @pytest.mark.parametrize("silence", [OutcomeUnknown("read time-out"), Progress(), NotFound(), RuntimeError("a bug")])
@@ -234,7 +265,7 @@ def test_a_missing_callback_is_found_by_looking(runtime: Runtime, engine: Engine
     (id_,) = take(engine)
     client.on_submit, client.on_look_up = Accepted(SYDNEY), Completed(SYDNEY)
     advance(runtime, NAME)
-    let_pass(engine, timedelta(minutes=29))
+    let_pass(engine, timedelta(minutes=4))
     assert asked(runtime) == 0
     let_pass(engine, timedelta(minutes=1))
     assert asked(runtime) == 1
@@ -247,12 +278,12 @@ def test_an_accepted_order_that_nobody_shows_is_never_ordered_again(
     (id_,) = take(engine)
     client.on_submit = Accepted(SYDNEY)
     advance(runtime, NAME)
-    for _ in range(12):
+    for _ in range(MOST_LOOKS):
         until_due(engine)
         advance(runtime, NAME)
     row = fetch(engine, id_)
     assert (row.state, row.reason) == (State.HELD, Reason.CALLBACK_MISSING)
-    assert (len(client.orders), len(client.looks)) == (1, 12)
+    assert (len(client.orders), len(client.looks)) == (1, MOST_LOOKS)
 
 
 def test_a_worker_that_dies_with_a_claim_leaves_a_question_and_no_second_order(
@@ -503,13 +534,13 @@ def test_an_answer_that_cannot_be_stored_costs_only_its_own_request(
 
 
 @dataclass
-class Clock:
-    """In the place of the module `time`."""
+class SlowClock(Clock):
+    """Time passes when a test says so, as far as a deadline is concerned."""
 
-    now: float = 1_000.0
+    seconds: float = 1_000.0
 
     def monotonic(self) -> float:
-        return self.now
+        return self.seconds
 
 
 @pytest.mark.parametrize("is_too_late", [False, True])
@@ -521,13 +552,13 @@ def test_nothing_is_sent_when_the_database_kept_the_claim_waiting_for_most_of_it
     is_too_late: bool,
 ) -> None:
     (id_,) = take(engine)
-    clock, to_spare = Clock(), runtime.settings.upstreams[NAME].slack.total_seconds()
+    clock, to_spare = SlowClock(), runtime.settings.upstreams[NAME].slack.total_seconds()
 
     def slow_claim(session: Session, name: str, limit: int, now: datetime, lease: timedelta) -> list[Claim]:
-        clock.now += to_spare + (1 if is_too_late else -1)
+        clock.seconds += to_spare + (1 if is_too_late else -1)
         return claim_requests(session, name, limit, now, lease)
 
-    monkeypatch.setattr(workflow, "time", clock)
+    runtime.clock = clock
     monkeypatch.setattr(workflow, "claim_requests", slow_claim)
     client.on_submit = Accepted(SYDNEY)
     advance(runtime, NAME)

@@ -11,9 +11,10 @@ from models.request import Kind, OnOutOfStock, Request
 from models.state import Reason, State
 from models.transition import Move
 from tests.factory import NOW
-from worker.decision import LONGEST_UNKNOWN, MOST_LOOKS, Outcome, Policy, decide, evidence
+from worker.decision import LONGEST_BETWEEN_LOOKS, LONGEST_UNKNOWN, MOST_LOOKS, Outcome, Policy, decide, evidence
 from worker.upstreams.base import (
     Accepted,
+    Answer,
     Completed,
     Misconfigured,
     NotFound,
@@ -26,7 +27,7 @@ from worker.upstreams.base import (
 
 POLICY = Policy(
     settling=timedelta(seconds=60),
-    callback_deadline=timedelta(minutes=30),
+    callback_deadline=timedelta(minutes=5),
     stock_interval=timedelta(seconds=60),
     max_attempts=5,
     backoff_base=timedelta(seconds=2),
@@ -138,9 +139,16 @@ def test_an_accepted_order_that_a_list_does_not_show_is_never_ordered_again() ->
 
 
 def test_looks_for_a_missing_callback_become_ever_more_seldom() -> None:
-    moves = [decided(claimed(Step.LOOK_UP, state=State.ACCEPTED, looks=n), Accepted()) for n in range(1, 5)]
-    waits = [move.due_at - NOW for move in moves if move.due_at is not None]
-    assert waits == [timedelta(hours=1), timedelta(hours=2), timedelta(hours=4), timedelta(hours=6)]
+    after, looked_at = timedelta(), POLICY.callback_deadline
+    schedule = []
+    for looks in range(1, MOST_LOOKS):
+        schedule.append(looked_at)
+        move = decided(claimed(Step.LOOK_UP, state=State.ACCEPTED, looks=looks), Accepted(), NOW + looked_at)
+        assert move.due_at is not None
+        after, looked_at = looked_at, move.due_at - NOW
+    assert [wait / timedelta(minutes=1) for wait in schedule[:5]] == [5, 10, 20, 40, 80]
+    assert looked_at - after == LONGEST_BETWEEN_LOOKS
+    assert looked_at > timedelta(days=2), "that is when a person is asked"
 
 
 def test_ambiguous_evidence_is_for_a_person() -> None:
@@ -177,4 +185,36 @@ def test_an_answer_from_another_account_holds_the_request() -> None:
 
 
 def test_a_callback_that_settles_nothing_moves_nothing() -> None:
-    assert evidence(new_id(), Progress("pending"), "callback", POLICY, NOW) is None
+    assert told(claimed().request, Progress("pending")) is None
+
+
+def told(row: Request, answer: Answer) -> Move | None:
+    """What a callback brings about."""
+    return evidence(row, answer, "callback", POLICY, NOW)
+
+
+def test_a_refusal_that_comes_by_itself_ends_a_request_that_was_ordered_once() -> None:
+    for state in (State.SUBMITTING, State.ACCEPTED, State.HELD):
+        move = told(claimed(state=state).request, Rejected(detail="no line"))
+        assert move is not None
+        assert (move.to, move.detail) == (State.FAILED, "no line")
+
+
+@pytest.mark.parametrize(
+    ("state", "to", "reason", "due_at"),
+    [
+        (State.QUEUED, State.SUBMITTING, Reason.OUTCOME_UNKNOWN, NOW),  # nothing is sent before it is looked up
+        (State.SUBMITTING, State.SUBMITTING, None, NOW + timedelta(seconds=100)),  # whoever asks has it in hand
+        (State.ACCEPTED, State.ACCEPTED, None, NOW),
+        (State.HELD, State.HELD, None, NOW + timedelta(seconds=100)),
+    ],
+)
+def test_a_refusal_of_one_of_two_orders_is_looked_up_and_not_believed(
+    state: State, to: State, reason: str | None, due_at: datetime
+) -> None:
+    row = claimed(state=state).request
+    row.repeated, row.due_at = True, NOW + timedelta(seconds=100)
+    move = told(row, Rejected(detail="no line"))
+    assert move is not None
+    assert (move.to, move.reason, move.due_at) == (to, reason, due_at)
+    assert "no line" in str(move.detail)

@@ -24,6 +24,7 @@ COLUMNS = ("id", "made", "upstream", "kind", "state", "reason", "number", "custo
 @click.option("--kind", type=click.Choice([str(kind) for kind in Kind]))
 @click.option("--batch", help="its id or name")
 @click.option("--reason", help="such as out_of_stock")
+@click.option("--contradicted", is_flag=True, help="of which the upstream said later what cannot be true as well")
 @click.option("--requester", help="of this one only")
 @click.option("--limit", type=click.IntRange(1, LONGEST_PAGE), default=50, show_default=True)
 @click.option("--cursor", help="the next page, as the one before it named it")
@@ -36,6 +37,7 @@ def list_(
     kind: str | None,
     batch: str | None,
     reason: str | None,
+    contradicted: bool,
     requester: str | None,
     limit: int,
     cursor: str | None,
@@ -51,6 +53,7 @@ def list_(
             batch_id=the_batch(session, batch).id if batch else None,
             reason=reason,
             q=q,
+            contradicted=contradicted or None,
         )
         return list_requests(session, owner, filters, limit, cursor)
 

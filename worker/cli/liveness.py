@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
 
-from models.base import read, utc_now
+from models.base import read
+from models.clock import make_clock
 from models.heartbeat import last_beat
 from worker import hints
 from worker.app import configure
 from worker.embedded import EmbeddedBroker
+from worker.explain.stuck import silence
 from worker.relay import HEARTBEAT
 from worker.settings import Settings
-
-SILENT_AFTER = timedelta(seconds=30)
-"""The relay's sign of life comes every second; without one for so long nothing works."""
 
 
 def why_idle(engine: Engine, settings: Settings) -> str | None:
@@ -25,10 +23,7 @@ def why_idle(engine: Engine, settings: Settings) -> str | None:
     if settings.is_embedded_broker and not EmbeddedBroker(Path(settings.home) / "broker").is_ready():
         return "Nothing runs yet: the work begins when `trunkline up` runs."
     beat = read(engine, lambda session: last_beat(session, HEARTBEAT))
-    if beat is None or utc_now() - beat > SILENT_AFTER:
-        since = "ever" if beat is None else f"since {beat:%Y-%m-%d %H:%M:%S} UTC"
-        return f"No worker has been heard of {since}: are `trunkline worker` and `trunkline relay` running?"
-    return None
+    return silence(beat, make_clock(engine).now())
 
 
 def hint(settings: Settings, upstreams: Iterable[str]) -> None:

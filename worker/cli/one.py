@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import click
 from sqlalchemy.engine import Engine
 
-from models.base import read, utc_now
+from models.base import read
+from models.clock import make_clock
 from models.intake import Taken
 from models.request import Request, view
 from models.requester import DEFAULT_REQUESTER
@@ -35,7 +36,9 @@ def request(*, body: str, requester: str, key: str | None) -> None:
     asked = read_object(body)
     with database(configured) as engine:
         owner, intake = requester_named(engine, requester), Intake(engine, configured)
-        answer_taken(configured, engine, lambda: intake.take_one(owner.id, asked, key, utc_now(), actor()))
+        answer_taken(
+            configured, engine, lambda: intake.take_one(owner.id, asked, key, make_clock(engine).now(), actor())
+        )
 
 
 def answer_taken(configured: Settings, engine: Engine, take: Callable[[], Taken]) -> Request:

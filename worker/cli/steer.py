@@ -7,7 +7,8 @@ from collections.abc import Callable
 import click
 from sqlalchemy.orm import Session
 
-from models.base import utc_now, write
+from models.base import write
+from models.clock import time_of
 from models.request import Request, view
 from worker import steering
 from worker.cli.actor import actor
@@ -31,27 +32,40 @@ class NotAllowed(Refusal):
 @click.argument("ref")
 def cancel(ref: str) -> None:
     """Withdraw a request that is not ordered yet, or is held."""
-    _steer(ref, lambda session, row: steering.cancel(session, row.id, actor(), utc_now()))
+    _steer(ref, lambda session, row: steering.cancel(session, row.id, actor(), time_of(session)))
 
 
 @command("retry", answers=True)
 @click.argument("ref")
 def retry(ref: str) -> None:
     """Have a request looked at now. Safe: what may have been ordered is looked up first."""
-    _steer(ref, lambda session, row: steering.retry(session, row.id, actor(), utc_now()))
+    _steer(ref, lambda session, row: steering.retry(session, row.id, actor(), time_of(session)))
 
 
 @command("resolve", answers=True)
 @click.argument("ref")
-@click.option("--outcome", type=click.Choice([str(outcome) for outcome in Outcome]), required=True)
+@click.option("--completed", is_flag=True, help="it is done, with this --number")
+@click.option("--failed", is_flag=True, help="nothing was bought, or it was given back by hand")
+@click.option("--retry", "again", is_flag=True, help="order it again: twice, where the first order did land")
+@click.option("--outcome", type=click.Choice([str(outcome) for outcome in Outcome]), help="the same as one word")
 @click.option("--number", help="that it is about, in any format")
 @click.option("--note", help="why, for the history")
-def resolve(*, ref: str, outcome: str, number: str | None, note: str | None) -> None:
-    """Settle a held request by hand. `retry` orders again, and so twice where the first order did land."""
+def resolve(
+    *, ref: str, completed: bool, failed: bool, again: bool, outcome: str | None, number: str | None, note: str | None
+) -> None:
+    """Settle a held request by hand, after a look at the upstream's portal.
+
+    \b
+    Example: trunkline resolve dealer-17 --completed --number 0280740801 --note "seen in the portal"
+    """
+    said = {Outcome.COMPLETED: completed, Outcome.FAILED: failed, Outcome.RETRY: again}
+    chosen = [one for one, is_chosen in said.items() if is_chosen] + ([Outcome(outcome)] if outcome else [])
+    if len(chosen) != 1:
+        raise Refusal("say one of --completed, --failed, --retry")
 
     def work(session: Session, row: Request) -> Request:
         known = None if number is None else _e164(number, row.upstream)
-        return steering.resolve(session, row.id, Outcome(outcome), known, note, actor(), utc_now())
+        return steering.resolve(session, row.id, chosen[0], known, note, actor(), time_of(session))
 
     _steer(ref, work)
 

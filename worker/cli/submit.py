@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 from uuid import UUID
@@ -14,8 +15,9 @@ import click
 from sqlalchemy.engine import Engine
 
 from models import counter
-from models.base import read, utc_now
+from models.base import read
 from models.batch import Batch, BatchState, view
+from models.clock import make_clock
 from models.requester import DEFAULT_REQUESTER
 from worker import bulk
 from worker.bulk import Media, Row, RowFault
@@ -59,7 +61,8 @@ def submit(
     with open_file(file) as stream, database(configured) as engine:
         source = _Source(file, stream, media or media_of(file, stream))
         owner = requester_named(engine, requester).id
-        taking = _Taking(Intake(engine, configured), owner, source, partial=partial, again=again)
+        now = make_clock(engine).now()
+        taking = _Taking(Intake(engine, configured), owner, source, now, partial=partial, again=again)
         if dry_run:
             _say_dry_run(*taking.check())
             return
@@ -90,7 +93,9 @@ class _Source:
 class _Taking:
     """The taking of one source, with its progress shown. Ends the program where a row is bad."""
 
-    def __init__(self, intake: Intake, owner: UUID, source: _Source, *, partial: bool, again: bool) -> None:
+    def __init__(
+        self, intake: Intake, owner: UUID, source: _Source, now: datetime, *, partial: bool, again: bool
+    ) -> None:
         self._intake = intake
         self._owner = owner
         self._source = source
@@ -98,7 +103,7 @@ class _Taking:
             "source_digest": digest_of(source.stream),
             "partial": partial,
             "again": again,
-            "now": utc_now(),
+            "now": now,
         }
 
     def check(self) -> tuple[int, int]:
