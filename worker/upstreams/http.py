@@ -17,6 +17,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -115,9 +116,11 @@ class Http:
     ) -> Reply:
         """Asks once, follows no redirect, and reads `most` bytes of the answer, all within `deadline`.
 
-        Raises NoAnswer; its words hold neither URL nor body, for both may hold a token.
+        What has not been sent by then is not sent at all, also where the process stood still. Raises NoAnswer; its
+        words hold neither URL nor body, for both may hold a token.
         """
         began = time.monotonic()
+        _sent_until.set(began + deadline.total_seconds())
 
         def none(detail: str, *, sent: bool) -> NoAnswer:
             return NoAnswer(detail, sent=sent, latency=timedelta(seconds=time.monotonic() - began))
@@ -160,7 +163,11 @@ class Http:
             socket_factory=_guarded(self._guard) if self._guard else None,
         )
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=[_once], trust_env=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=[_once],
+            request_class=_Punctual,
+            trust_env=False,
         )
 
 
@@ -189,6 +196,22 @@ class _Failed(Exception):
     def __init__(self, detail: str, *, sent: bool) -> None:
         super().__init__(detail)
         self.detail, self.sent = detail, sent
+
+
+_sent_until: ContextVar[float] = ContextVar("_sent_until")
+"""Monotonic seconds, after which the request that is being made must not go out any more."""
+
+
+class _Punctual(aiohttp.ClientRequest):
+    """Looks at the clock when it has its connection, right before its first byte.
+
+    A process that was frozen on the way here for longer than its lease would order what another has ordered since.
+    """
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if time.monotonic() > _sent_until.get():
+            raise _Failed("no time was left to send it in", sent=False)
+        return await super().send(conn)
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
