@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+
+from celery.signals import worker_ready, worker_shutting_down
 
 from models.base import make_engine
 from models.migrations import require_current
 from worker.app import QUEUES, configure
 from worker.settings import Settings
+
+log = logging.getLogger(__name__)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 
@@ -23,6 +28,8 @@ def set_up_logging(level: int = logging.INFO) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)  # a line for each hint tells nobody anything
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    # On RabbitMQ, that messages with a delay would block a worker: at each start, once a queue. We send none.
+    logging.getLogger("kombu.transport.native_delayed_delivery").setLevel(logging.ERROR)
 
 
 def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUEUES) -> None:
@@ -30,11 +37,19 @@ def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUE
 
     Prefork: a child that dies takes only its own chunks with it, which others look up; each child has an event loop
     to itself; and Celery's time limit, which ends a child whose inbox or relay task hangs, works with no other pool.
+
+    Celery's worker ends itself on what it takes for unrecoverable: now and then, when the broker goes away, on a
+    connection that kombu 5.7 has half closed ('NoneType' object has no attribute 'hostname'). One that was at work then
+    begins anew, as the same process, whether or not somebody supervises it.
     """
     _check_schema(settings)
     app = configure(settings)
     set_up_logging()
-    app.worker_main(
+    seen: set[str] = set()
+    worker_ready.connect(lambda **_: seen.add("ready"), weak=False)
+    worker_shutting_down.connect(lambda **_: seen.add("told to stop"), weak=False)
+    work: Callable[[list[str]], object] = app.worker_main
+    work(
         [
             "worker",
             f"--concurrency={concurrency}",
@@ -48,6 +63,9 @@ def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUE
             "--without-heartbeat",
         ]
     )
+    if seen == {"ready"}:
+        log.error("Celery's worker gave up, though nobody told it to stop: it begins anew")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- ourselves, with our own words
 
 
 def run_relay(settings: Settings) -> None:
