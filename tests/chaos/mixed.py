@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 UPSTREAMS = ("avanser", "telmetrics", "messagemedia")
 
@@ -13,10 +14,11 @@ Row = Mapping[str, str]
 
 def provisions(count: int, prefix: str) -> list[Row]:
     """Orders in turn at each upstream, each for a customer of its own."""
-    return [_provision(UPSTREAMS[n % 3], f"{prefix}-{n}", n) for n in range(count)]
+    return [provision(UPSTREAMS[n % 3], f"{prefix}-{n}", n) for n in range(count)]
 
 
-def _provision(upstream: str, custom_id: str, n: int) -> Row:
+def provision(upstream: str, custom_id: str, n: int) -> Row:
+    """The `n`-th order, for this customer."""
     asked = {"upstream": upstream, "kind": "provision", "custom_id": custom_id}
     match upstream:
         case "avanser":
@@ -71,6 +73,18 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """The same request as `POST /v1/requests` takes it."""
+    document: dict[str, Any] = {}
+    for column, cell in row.items():
+        *path, last = column.split(".")
+        place = document
+        for step in path:
+            place = place.setdefault(step, {})
+        place[last] = cell
+    return document
 
 
 def interleaved(*files: Iterable[Row]) -> Iterator[Row]:

@@ -13,8 +13,6 @@ import pytest
 from tests.chaos.stack import ROOT, dealers, up
 from tests.sandbox import eventually
 
-pytestmark = pytest.mark.xdist_group("chaos")
-
 
 @pytest.mark.timeout(240)
 def test_the_demo_ends_with_books_that_balance(tmp_path: Path) -> None:

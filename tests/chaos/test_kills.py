@@ -8,8 +8,6 @@ from tests import services
 from tests.chaos.stack import Up, dealers, up
 from tests.sandbox import eventually
 
-pytestmark = pytest.mark.xdist_group("chaos")
-
 REQUESTS = 2_000
 
 WEATHER = {

@@ -12,8 +12,6 @@ from tests.chaos import mixed
 from tests.chaos.stack import Up, up
 from tests.sandbox import eventually
 
-pytestmark = pytest.mark.xdist_group("chaos")
-
 HELD, ORDERED, CHANGED, GIVEN_UP = 900, 2_100, 600, 300  # the last three make the file of 3,000 rows
 
 WEATHER = {

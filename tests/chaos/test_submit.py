@@ -12,8 +12,6 @@ from models.state import State
 from tests.chaos.stack import ROOT, dealers, up
 from tests.sandbox import eventually
 
-pytestmark = pytest.mark.xdist_group("chaos")
-
 ROWS = 10_000
 
 
