@@ -1,0 +1,83 @@
+"""One cluster for all faults, sizes, and the verdicts' way into the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import services
+from tests.chaos import report
+from tests.chaos.case import Case
+from tests.chaos.cluster import Cluster, running
+from tests.sandbox import SandboxServer
+
+Begin = Callable[..., Case]
+Size = Callable[[int, int], int]
+
+
+@pytest.fixture
+def size(request: pytest.FixtureRequest) -> Size:
+    """`size(small, full)`: as the option `--chaos` says."""
+    is_full = request.config.getoption("--chaos") == "full"
+    return lambda small, full: full if is_full else small
+
+
+@pytest.fixture(scope="session")
+def chaos_sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory,
+    chaos_sandbox: SandboxServer,
+    postgres_server: services.Postgres,
+    redis_server: services.Server,
+    _postgres_template: str,
+) -> Iterator[Cluster]:
+    """PostgreSQL, Redis, a receiver, two workers of two children, a relay. What a test broke is mended for the next."""
+    folder = tmp_path_factory.mktemp("cluster")
+    name = f"chaos_{folder.name.replace('-', '_')}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
+    with running(folder, chaos_sandbox, postgres_server.database_url(name), redis_server.url) as made:
+        yield made
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def begin(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Begin]:
+    """`begin(name, **script)`: a case on the cluster, whose sandbox follows this script from empty books.
+
+    What a test that failed has left under way ends before the next one begins: its orders would stand in the other's
+    books.
+    """
+    seed = request.config.getoption("--chaos-seed")
+    cases: list[Case] = []
+
+    def make(name: str, on: Cluster = cluster, **script: Any) -> Case:
+        cases.append(Case(on, name, seed, script))
+        return cases[-1]
+
+    yield make
+    for case in cases:
+        if not case.is_judged:
+            case.cluster.heal()
+            case.drain(within=60)
+
+
+@pytest.fixture
+def conclude(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`conclude(case, within=…)`: the verdict goes into the table, and must be clean."""
+    path = request.config.getoption("--chaos-report")
+
+    def make(case: Case, within: float = 120, **more: Any) -> None:
+        verdict = case.verdict(within, **more)
+        if path:
+            report.record(Path(path), verdict)
+        assert verdict.is_clean, str(verdict)
+
+    return make
