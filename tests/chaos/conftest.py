@@ -12,6 +12,7 @@ from tests import services
 from tests.chaos import report
 from tests.chaos.case import Case
 from tests.chaos.cluster import Cluster, running
+from tests.chaos.judge import Verdict
 from tests.sandbox import SandboxServer
 
 Begin = Callable[..., Case]
@@ -70,14 +71,19 @@ def begin(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Begin]:
 
 
 @pytest.fixture
-def conclude(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """`conclude(case, within=…)`: the verdict goes into the table, and must be clean."""
+def tabulate(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
+    """Put a verdict into the table, where one is asked for."""
     path = request.config.getoption("--chaos-report")
+    return lambda verdict: report.record(Path(path), verdict) if path else None
+
+
+@pytest.fixture
+def conclude(tabulate: Callable[[Verdict], None]) -> Callable[..., None]:
+    """`conclude(case, within=…)`: the verdict goes into the table, and must be clean."""
 
     def make(case: Case, within: float = 120, **more: Any) -> None:
         verdict = case.verdict(within, **more)
-        if path:
-            report.record(Path(path), verdict)
+        tabulate(verdict)
         assert verdict.is_clean, str(verdict)
 
     return make

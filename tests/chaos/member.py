@@ -36,6 +36,7 @@ class Member:
         self._command = [*wrapped_in, sys.executable, "-m", "worker.cli", *words]
         self._code = code
         self._process: subprocess.Popen[bytes] | None = None
+        self._began = 0  # where in its log its present life begins
 
     def wrapped_in(self, *command: str, name: str) -> Member:
         """The same again under another name, not started, to be run by this command."""
@@ -47,6 +48,7 @@ class Member:
             self.thaw()
             return
         with self.log.open("ab") as log:
+            self._began = log.tell()
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._code,
@@ -60,6 +62,16 @@ class Member:
     @property
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker or a relay, since it was last started, has got to work."""
+        if not self.is_alive:
+            return False
+        with self.log.open("rb") as log:
+            log.seek(self._began)
+            said = log.read()
+        return b" ready." in said or b"beat: Starting" in said
 
     @property
     def pid(self) -> int:

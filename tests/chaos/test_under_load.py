@@ -1,21 +1,27 @@
-"""Workers die at random while requests keep coming in."""
+"""Workers die at random while requests keep coming in: ours, and those of a plain Celery and Flask program."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
+from tests import services
+from tests.bench.peers.plain import run as peer
 from tests.chaos.case import Case
+from tests.chaos.cluster import Cluster
 from tests.chaos.conftest import Begin, Size
+from tests.chaos.judge import Verdict
 from tests.chaos.member import Member
+from tests.sandbox import eventually
 
-BETWEEN_KILLS = (0.5, 5.0)
-"""Seconds."""
+LATENCY = {"min": 100, "max": 900}
+"""Milliseconds."""
 
-WEATHER = {
+WORSE = {
     "latency_ms": {"min": 50, "max": 600},
     "callback": {"delay": 0.5, "jitter": 0.5},
     "faults": [
@@ -25,40 +31,62 @@ WEATHER = {
     ],
 }
 
-pytestmark = pytest.mark.timeout(2_400)
+pytestmark = pytest.mark.timeout(3_600)
 
 
 def kill_at_random(case: Case, victims: Sequence[Member], kills: int, requests: int) -> None:
-    """Kill one group after the other, each brought back at once, while the requests come in evenly."""
+    """Kill one process group after the other while it works, each brought back at once; the requests come in evenly."""
     chance = random.Random(case.seed)
-    pauses = [chance.uniform(*BETWEEN_KILLS) for _ in range(kills)]
-    began, whole = time.monotonic(), sum(pauses)
-    next_kill = began
-    for pause in pauses:
-        next_kill += pause
-        while time.monotonic() < next_kill:
-            due = requests * min(1.0, (time.monotonic() - began) / whole)
-            if due - len(case.submitted_at) >= 1:
-                case.submit(int(due) - len(case.submitted_at))
-            time.sleep(0.2)
-        victim = chance.choice(victims)
+    for number in range(kills):
+        case.submit(requests * (number + 1) // (kills + 1) - len(case.submitted_at))
+        time.sleep(chance.uniform(*peer.AT_WORK))
+        victim = chance.choice(eventually(lambda: [one for one in victims if one.is_ready], within=60))
         victim.kill()
         victim.start()
         case.struck()
-    if requests > len(case.submitted_at):
-        case.submit(requests - len(case.submitted_at))
+    case.over()
+    case.submit(requests - len(case.submitted_at))
 
 
 def test_worker_groups_killed_at_random(begin: Begin, size: Size, conclude: Callable[..., None]) -> None:
-    case = begin("worker groups killed at random under load", **WEATHER)
-    kill_at_random(case, case.cluster.workers, size(5, 200), size(150, 10_000))
-    case.over()
+    # As late as the peer gets it, so that neither can wait for the callback instead of asking.
+    late = {"delay": size(3, 20), "jitter": size(1, 10)}
+    case = begin("worker groups killed at random under load", latency_ms=LATENCY, callback=late)
+    kill_at_random(case, case.cluster.workers, size(3, 200), size(100, 10_000))
     conclude(case, within=180)
 
 
-def test_each_of_our_processes_killed_at_random(begin: Begin, size: Size, conclude: Callable[..., None]) -> None:
-    case = begin("relay and workers killed at random under load", **WEATHER)
-    victims = [*case.cluster.workers, *case.cluster.relays]
-    kill_at_random(case, victims, size(3, 60), size(60, 2_000))
-    case.over()
+def test_workers_and_relay_killed_at_random_in_bad_weather(
+    begin: Begin, size: Size, conclude: Callable[..., None]
+) -> None:
+    case = begin("workers and relay killed at random, upstream in bad weather", **WORSE)
+    kill_at_random(case, [*case.cluster.workers, *case.cluster.relays], size(3, 60), size(60, 2_000))
     conclude(case, within=180)
+
+
+@pytest.mark.parametrize("unfinished", ["again", "leave"])
+def test_the_plain_peer_under_the_same_kills(
+    size: Size,
+    cluster: Cluster,
+    tabulate: Callable[[Verdict], None],
+    postgres_server: services.Postgres,
+    redis_url: str,
+    tmp_path: Path,
+    unfinished: str,
+) -> None:
+    """What it loses and buys twice stands in the table. Nothing is asked of it but that it works without kills."""
+    for member in cluster.members:
+        member.kill()
+    database = f"plain_{unfinished}"
+    postgres_server.execute(f"CREATE DATABASE {database}")
+    url = postgres_server.database_url(database)
+    requests, kills = size(30, 10_000), size(0, 200)
+    cluster.sandbox.reset(seed=1, **(peer.WEATHER if kills else {}))
+    with peer.Peer(tmp_path, cluster.sandbox, url, redis_url, unfinished) as running:
+        books = peer.hurt(running, requests, kills, random.Random(1))
+    postgres_server.execute(f"DROP DATABASE {database} WITH (FORCE)")
+    does = "orders again" if unfinished == "again" else "leaves"
+    violations = {f"I{n}": 0 for n in range(1, 8)} | {"I1": books.lost, "I2": books.bought_twice}
+    name = f"*plain Celery, which {does} what a dead worker left*: the same kills"
+    tabulate(Verdict(name, 1, books.requests, books.kills, 0, violations))
+    assert kills or (books.lost, books.bought_twice) == (0, 0)

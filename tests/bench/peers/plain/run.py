@@ -41,7 +41,8 @@ ENDS_WITHIN = 60.0
 slow."""
 
 AT_WORK = (0.5, 5.0)
-"""Seconds that a worker is at work before it is killed. One that is killed while it starts has nothing to lose."""
+"""Seconds between kills. Only a worker that is ready is killed: one that is killed while it starts has nothing to
+lose."""
 
 WEATHER: dict[str, Any] = {
     "latency_ms": {"min": 100, "max": 900},
@@ -211,13 +212,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def hurt(peer: Peer, requests: int, kills: int, chance: random.Random) -> Books:
-    """Kill one worker after the other while it works, each brought back at once; the orders come in evenly."""
+    """Kill workers at random while they work, each brought back at once; the orders come in evenly."""
     for number in range(kills):
         peer.submit(requests * (number + 1) // (kills + 1) - len(peer.submitted))
-        victim = chance.randrange(peer.workers)
-        eventually(lambda victim=victim: peer.is_ready(victim), within=60)  # type: ignore[misc]
         time.sleep(chance.uniform(*AT_WORK))
-        peer.kill_workers(victim)
+        working = eventually(lambda: [worker for worker in range(peer.workers) if peer.is_ready(worker)], within=60)
+        peer.kill_workers(chance.choice(working))
         peer.restart()
     peer.submit(requests - len(peer.submitted))
     return peer.books(kills)
