@@ -2,6 +2,8 @@
 #
 #   make demo          the whole path on this machine, against simulated upstreams (ARGS="--help")
 #   make test          the tests (ARGS="tests/unit -k token")
+#   make simulate      every crash of every story, and SEEDS=100000 more runs (SEED=17: that one again, with its log)
+#   make chaos         everything that can be done to it, in full size: about an hour (CHAOS=small: some minutes)
 #   make lint          formatting, types, layers
 #   make test-all      the tests, and again on Python 3.11 and 3.13 where they are here
 #   make lock          resolve the dependencies anew (UPGRADE=1: to their newest releases)
@@ -13,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-others lint lock clean
+.PHONY: help demo test test-all test-others simulate chaos lint lock clean
 
 ARGS ?=
 VENV ?= .venv
@@ -88,6 +90,20 @@ test-others: $(DEVELOPMENT)
 	  echo "Python $$version:"; \
 	  $(MAKE) --no-print-directory test VENV=".venv-$$version" PYTHON="$$found" || exit 1; \
 	done
+
+# What a failing run prints is a command for this: SEED=… [FROZEN=1], or STORY='…' CRASH=3,9 or FREEZE=12:400.
+simulate: $(DEVELOPMENT)
+	@"$(VENV)/bin/python" -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(FROZEN),--frozen) $(if $(STORY),--story '$(STORY)') \
+	  $(if $(CRASH),--crash $(CRASH)) $(if $(FREEZE),--freeze $(FREEZE)) $(ARGS)
+
+# The table is written also where a test failed: it says which.
+chaos: $(DEVELOPMENT)
+	@rm -f .chaos.jsonl
+	@status=0; "$(VENV)/bin/python" -m pytest tests/chaos --chaos=$(or $(CHAOS),full) --chaos-report=.chaos.jsonl $(ARGS) \
+	  || status=$$?; \
+	mkdir -p deploy; "$(VENV)/bin/python" -m tests.chaos.report .chaos.jsonl > deploy/proof.md; \
+	echo "the table is in deploy/proof.md"; exit $$status
 
 lint: $(DEVELOPMENT)
 	@"$(VENV)/bin/ruff" check

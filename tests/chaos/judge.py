@@ -1,16 +1,6 @@
 """The verdict of the outside: what the upstreams' ledger and the requester's own log say of a set of requests.
 
-Our database is not asked. The invariants:
-
-| | |
-| --- | --- |
-| I1 | every accepted request ends, or is held with a reason, in bounded time |
-| I2 | at most one order each |
-| I3 | one final state, reached once |
-| I4 | each final result delivered, under one webhook-id |
-| I5 | no order without a request, no number bought that nobody was given, none given that was not bought |
-| I6 | no token, secret or caller's number in any log |
-| I7 | work goes on within 60 s after the fault has ended |
+Our database is not asked.
 """
 
 from __future__ import annotations
@@ -26,6 +16,16 @@ COMPLETED, FAILED, CANCELLED, HELD = (
     f"request.{state}" for state in ("completed", "failed", "cancelled", "held")
 )  # fmt: skip
 FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
+
+INVARIANTS = {
+    "I1": "every accepted request ends, or is held with a reason, in bounded time",
+    "I2": "at most one order each",
+    "I3": "one final state, reached once",
+    "I4": "each final result delivered, under one webhook-id",
+    "I5": "no order without a request, no number bought that nobody was given, none given that was not bought",
+    "I6": "no token, secret or caller's number in any log",
+    "I7": "work goes on within 60 s after the fault has ended",
+}
 
 GOES_ON_WITHIN = 60.0
 """Seconds: I7."""
@@ -85,7 +85,7 @@ class _Broken:
     """Violations found so far, with some of them in words."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter({f"I{n}": 0 for n in range(1, 8)})
+        self.counts: Counter[str] = Counter(dict.fromkeys(INVARIANTS, 0))
         self.examples: list[str] = []
 
     def note(self, invariant: str, who: Sequence[str], what: str) -> None:

@@ -14,7 +14,7 @@ from tests.bench.peers.plain import run as peer
 from tests.chaos.case import Case
 from tests.chaos.cluster import Cluster
 from tests.chaos.conftest import Begin, Size
-from tests.chaos.judge import Verdict
+from tests.chaos.judge import INVARIANTS, Verdict
 from tests.chaos.member import Member
 from tests.sandbox import eventually
 
@@ -86,7 +86,7 @@ def test_the_plain_peer_under_the_same_kills(
         books = peer.hurt(running, requests, kills, random.Random(1))
     postgres_server.execute(f"DROP DATABASE {database} WITH (FORCE)")
     does = "orders again" if unfinished == "again" else "leaves"
-    violations = {f"I{n}": 0 for n in range(1, 8)} | {"I1": books.lost, "I2": books.bought_twice}
+    violations = dict.fromkeys(INVARIANTS, 0) | {"I1": books.lost, "I2": books.bought_twice}
     name = f"*plain Celery, which {does} what a dead worker left*: the same kills"
     tabulate(Verdict(name, 1, books.requests, books.kills, 0, violations))
     assert kills or (books.lost, books.bought_twice) == (0, 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos.judge import Result, Verdict, judge, leaks
+from tests.chaos.report import table
 
 ENDED_AT = 1_000.0
 
@@ -101,3 +103,11 @@ def test_a_secret_or_a_token_in_a_log_is_found(tmp_path: Path, line: str) -> Non
     assert leaks(tmp_path, ["s3cret-canary"]) == ["worker.log"]
     found = verdict([order()], [result()], leaked=["worker.log"])
     assert broken(found) == {"I6"}
+
+
+def test_the_table_says_of_each_verdict_what_was_broken_and_what_stands_beside_it() -> None:
+    found = replace(verdict([], [result()]), more={"ordered_twice": 2})
+    head, _, line = table([found.as_dict()]).splitlines()
+    cells = dict(zip(head.split(" | "), line.split(" | "), strict=True))
+    assert (cells["I5"], cells["I6"], cells["below"]) == ("1", "0", "300.00%")
+    assert "ordered twice: 2" in line
