@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,14 +18,13 @@ from sqlalchemy.orm import Session
 from models import stock_watch, upstream
 from models.base import read, write
 from models.request import Request
-from models.state import Reason, State
+from models.state import State
 from models.stock_watch import MOST_WOKEN, StockWatch, Wish
 from models.transition import Move, apply
+from worker.pausing import pause_where_needed
 from worker.runtime import Runtime
 from worker.upstreams import DIALECTS
-from worker.upstreams.base import BadQuery, Dialect, Misconfigured, StockRow, Unavailable, Upstream, WrongAccount
-
-log = logging.getLogger(__name__)
+from worker.upstreams.base import BadQuery, Dialect, StockRow, Unavailable, Upstream, WrongAccount
 
 LOOKS = 10
 """Watches looked at together."""
@@ -115,7 +113,7 @@ def settle(session: Session, claimed: StockWatch, found: Found, interval: timede
         return 0
     watch.looked_at, watch.found = now, len(found) if isinstance(found, Sequence) else None
     if isinstance(found, Unavailable | WrongAccount):
-        _pause_where_needed(session, watch.upstream, found, now)
+        pause_where_needed(session, watch.upstream, found, now)
         watch.due_at = now + interval
         session.flush()
         return 0
@@ -152,11 +150,3 @@ def _served(
             del left[fitting]
             woken.append(row)
     return woken
-
-
-def _pause_where_needed(session: Session, name: str, failure: Unavailable | WrongAccount, now: datetime) -> None:
-    if not isinstance(failure, Misconfigured | WrongAccount):
-        return
-    reason = Reason.WRONG_ACCOUNT if isinstance(failure, WrongAccount) else "credentials_refused"
-    if upstream.pause(session, name, reason, str(failure), "worker", now):
-        log.error("upstream %s is paused: %s", name, failure)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import event, number, stock_watch, upstream
+from models import event, number, stock_watch
 from models.base import REFUSED_VALUE, read, write
 from models.clock import Clock
 from models.due import Claim, Step, claim_requests
@@ -26,9 +26,10 @@ from models.transition import Landing, Move, transition
 from worker import stock
 from worker.decision import Outcome, Policy, decide, name_of
 from worker.limits import Permits
+from worker.pausing import pause_where_needed
 from worker.picking import Picker
 from worker.runtime import Runtime
-from worker.upstreams.base import Misconfigured, Order, OutcomeUnknown, Unavailable, Undecidable, Upstream, WrongAccount
+from worker.upstreams.base import Order, OutcomeUnknown, Unavailable, Undecidable, Upstream, WrongAccount
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ def record(session: Session, name: str, results: Sequence[Result], policy: Polic
         [_late(result, now) for result, landing in zip(results, landings, strict=True) if landing is Landing.STALE],
     )
     for result in results:
-        _pause_where_needed(session, name, result, now)
+        pause_where_needed(session, name, result.outcome, now)
 
 
 def _wait_for_stock(
@@ -211,11 +212,3 @@ def _attempt(result: Result) -> Entry:
 def _late(result: Result, now: datetime) -> Entry:
     detail = f"The answer {name_of(result.outcome)} came after another worker had taken over; it changed nothing."
     return Entry(result.claim.request.id, now, EventKind.NOTE, "worker", reason="stale_answer", detail=detail)
-
-
-def _pause_where_needed(session: Session, name: str, result: Result, now: datetime) -> None:
-    if not isinstance(result.outcome, Misconfigured | WrongAccount):
-        return
-    reason = Reason.WRONG_ACCOUNT if isinstance(result.outcome, WrongAccount) else "credentials_refused"
-    if upstream.pause(session, name, reason, str(result.outcome), "worker", now):
-        log.error("upstream %s is paused: %s", name, result.outcome)
