@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tests.simulation import explore
 from tests.simulation.explore import WALKS, Tally, portions, run_one, scenario_of, walk
 from tests.simulation.stories import STORIES
 from tests.simulation.world import Plan
@@ -22,7 +23,7 @@ from tests.simulation.world import Plan
 PORTION = 100
 """Seeds that a process runs before it is heard of."""
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=160)
 
 
 @click.command()
@@ -59,17 +60,13 @@ def main(
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for name, work in _plans(seeds, first, walks=walks).items():
             tally = Tally()
-            for one in pool.map(_call, work):
+            for one in pool.map(explore.call, work):
                 tally.merge(one)
             failed += tally.failed
             _show(table, name, tally)
     out.print(table)
     out.print(f"{time.monotonic() - began:.0f} s")
     sys.exit(1 if failed else 0)
-
-
-def _call(work: Callable[[], Tally]) -> Tally:
-    return work()
 
 
 def _plans(seeds: int, first: int, *, walks: bool) -> dict[str, Sequence[Callable[[], Tally]]]:

@@ -109,6 +109,11 @@ def _as_options(plan: Plan) -> str:
     return "FREEZE=" + ",".join(f"{point}:{stays.total_seconds():g}" for point, stays in plan.freezes.items())
 
 
+def call(work: Callable[[], Tally]) -> Tally:
+    """For a process that is handed work. (It knows this module by name, which it does not of a program's own.)"""
+    return work()
+
+
 def portions(seeds: int, first: int, size: int, *, frozen: bool) -> Iterator[Callable[[], Tally]]:
     """The work of many seeds, in pieces that another process can do."""
     for start in range(first, first + seeds, size):

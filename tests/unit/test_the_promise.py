@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -36,6 +37,25 @@ NAMED = {Reason.UPSTREAM_PAUSED}
 """Why a request that is neither held nor due may wait: somebody else wakes it, by a rule."""
 
 
+@dataclass(frozen=True)
+class Course:
+    """What becomes of a number that is asked for."""
+
+    fates: list[Order]  # of its orders
+    how: Callback
+    dies_in: int | None  # points, from when it is asked for
+    time: timedelta  # until the next step
+
+
+COURSES = st.builds(
+    Course,
+    fates=st.lists(st.sampled_from(Order), min_size=1, max_size=3),
+    how=st.sampled_from(Callback),
+    dies_in=st.none() | st.integers(1, 14),
+    time=st.sampled_from(PASSING),
+)
+
+
 class ThePromise(RuleBasedStateMachine):
     """One requester, one vendor, two workers."""
 
@@ -46,17 +66,27 @@ class ThePromise(RuleBasedStateMachine):
         self.asked = 0
         self.stack = ExitStack()
 
-    @initialize(style=st.sampled_from(Style), list_lag=st.sampled_from([timedelta(), timedelta(seconds=30)]))
-    def begin(self, style: Style, list_lag: timedelta) -> None:
+    @initialize(
+        style=st.sampled_from(Style), list_lag=st.sampled_from([timedelta(seconds=30), timedelta()]), first=COURSES
+    )
+    def begin(self, style: Style, list_lag: timedelta, first: Course) -> None:
         self.run = Run(0, Scenario(requests=0, workers=2, style=style, list_lag=list_lag))
         self.stack.enter_context(self.run.going())
         self.run.workers.has_prompt_hints = False  # who dies is not known beforehand
+        self._ask(first)
 
     @precondition(lambda self: self.asked < 4)
-    @rule()
-    def a_number_is_asked_for(self) -> None:
+    @rule(course=COURSES)
+    def a_number_is_asked_for(self, course: Course) -> None:
+        self._ask(course)
+
+    def _ask(self, course: Course) -> None:
         self.asked += 1
+        self.run.vendor.will(course.how, *course.fates)
+        if course.dies_in is not None:
+            self.run.world.dies_in(course.dies_in)
         self.run.outside.submit(f"key {self.asked}")
+        self.run.run_for(course.time)
 
     @rule(key=st.integers(1, 4))
     def the_same_is_asked_for_again(self, key: int) -> None:
@@ -66,14 +96,6 @@ class ThePromise(RuleBasedStateMachine):
     @rule(time=st.sampled_from(PASSING))
     def time_passes(self, time: timedelta) -> None:
         self.run.run_for(time)
-
-    @rule(fate=st.sampled_from(Order))
-    def the_next_order_comes_to_this(self, fate: Order) -> None:
-        self.run.vendor.will(fate)
-
-    @rule(how=st.sampled_from(Callback))
-    def the_next_callback_comes_like_this(self, how: Callback) -> None:
-        self.run.vendor.will(how)
 
     @rule(which=st.integers(0, 9))
     def a_callback_comes_once_more(self, which: int) -> None:
@@ -85,9 +107,10 @@ class ThePromise(RuleBasedStateMachine):
     def somebody_calls_who_should_not(self, intruder: Intruder) -> None:
         self.run.outside.intrude(intruder)
 
-    @rule(points=st.integers(1, 12))
-    def somebody_will_die(self, points: int) -> None:
+    @rule(points=st.integers(1, 12), time=st.sampled_from(PASSING))
+    def somebody_will_die(self, points: int, time: timedelta) -> None:
         self.run.world.dies_in(points)
+        self.run.run_for(time)
 
     @rule(person=st.sampled_from(Person))
     def a_person_acts(self, person: Person) -> None:
@@ -117,47 +140,41 @@ class ThePromise(RuleBasedStateMachine):
 
     @invariant()
     def none_is_ordered_twice_unless_a_person_said_so(self) -> None:
-        if self.asked:
-            for row in self.rows():
-                bought = [one for one in self.run.vendor.sales if one.request_id == row.id and not one.failed]
-                assert len(bought) <= 1 + self.run.outside.ordered_by_hand[row.id]
+        for row in self.rows():
+            bought = [one for one in self.run.vendor.sales if one.request_id == row.id and not one.failed]
+            assert len(bought) <= 1 + self.run.outside.ordered_by_hand[row.id]
 
     @invariant()
     def who_has_ended_stays_as_it_is(self) -> None:
-        if self.asked:
-            for row in self.rows():
-                if row.state in FINAL:
-                    assert self.ended.setdefault(row.id, (row.state, row.number)) == (row.state, row.number)
-            assert set(self.ended) <= {row.id for row in self.rows() if row.state in FINAL}
+        ended = {row.id: (row.state, row.number) for row in self.rows() if row.state in FINAL}
+        assert {id_: ended.get(id_) for id_ in self.ended} == self.ended
+        self.ended = ended
 
     @invariant()
     def who_is_open_is_held_or_due_or_waits_by_a_rule(self) -> None:
-        if self.asked:
-            for row in self.rows():
-                waits = row.due_at is not None or row.state is State.HELD or row.reason in NAMED
-                assert waits or row.state in FINAL
-                assert row.due_at is None or row.state not in FINAL | {State.HELD}
+        for row in self.rows():
+            if row.state in FINAL or row.state is State.HELD:
+                assert row.due_at is None
+            else:
+                assert row.due_at is not None or row.reason in NAMED
 
     @invariant()
     def the_counters_are_right(self) -> None:
-        if self.asked:
-            rows = self.rows()
-            with self.run.database.reading():
-                counts = read(self.run.database.engine, counter.of_all)
-            assert counts == {state: sum(row.state is state for row in rows) for state in State}
+        rows = self.rows()
+        with self.run.database.reading():
+            counts = read(self.run.database.engine, counter.of_all)
+        assert counts == {state: sum(row.state is state for row in rows) for state in State}
 
     @invariant()
     def what_is_forged_changes_nothing(self) -> None:
-        if self.asked:
-            assert all(row.number != FORGED_NUMBER for row in self.rows())
-            with self.run.database.reading():
-                owned = sa.select(Number.id).where(Number.number == FORGED_NUMBER)
-                assert not read(self.run.database.engine, lambda session: session.scalars(owned).all())
+        assert all(row.number != FORGED_NUMBER for row in self.rows())
+        with self.run.database.reading():
+            owned = sa.select(Number.id).where(Number.number == FORGED_NUMBER)
+            assert not read(self.run.database.engine, lambda session: session.scalars(owned).all())
 
     @invariant()
     def nothing_else_was_seen(self) -> None:
-        if self.asked:
-            assert not self.run.world.faults
+        assert not self.run.world.faults
 
     def teardown(self) -> None:
         """In the end all that was asked for has ended, or is held, and ledger and log agree with the books."""
@@ -172,7 +189,7 @@ class ThePromise(RuleBasedStateMachine):
 
 
 ThePromise.TestCase.settings = settings(
-    max_examples=25,
+    max_examples=80,
     stateful_step_count=25,
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
