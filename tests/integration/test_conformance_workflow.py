@@ -31,7 +31,7 @@ ROUNDS = 12
 
 @pytest.fixture
 def sandbox(server: SandboxServer) -> SandboxServer:
-    server.reset(callback={"delay": 0})
+    server.reset(callback={"delay": 0, "jitter": 0})
     return server
 
 
@@ -105,7 +105,7 @@ def test_a_provision_that_is_struck_once_is_ordered_once(
     runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer, fault: str
 ) -> None:
     strike = {"fault": fault, "upstream": subject.name, "on": ["provision"], "times": 1, "seconds": 1.5}
-    sandbox.script(callback={"delay": 0}, faults=[strike])
+    sandbox.script(callback={"delay": 0, "jitter": 0}, faults=[strike])
     id_ = ask(engine, subject)
     row = carry_on(runtime, subject, id_)
     assert (row.state, row.reason) == (State.COMPLETED, None)
@@ -119,7 +119,7 @@ def test_an_order_that_lands_after_our_time_out_is_adopted(
     runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer
 ) -> None:
     strike = {"fault": "timeout_then_effect", "upstream": subject.name, "on": ["provision"], "times": 1, "seconds": 1.5}
-    sandbox.script(callback={"delay": 0}, faults=[strike])
+    sandbox.script(callback={"delay": 0, "jitter": 0}, faults=[strike])
     id_ = ask(engine, subject)
     advance(runtime, subject.name)
     assert fetch(engine, id_).reason == Reason.OUTCOME_UNKNOWN
@@ -138,7 +138,7 @@ def test_a_change_that_is_struck_once_is_made(
 ) -> None:
     bought = carry_on(runtime, subject, ask(engine, subject))
     strike = {"fault": fault, "upstream": subject.name, "on": [kind.value], "times": 1, "seconds": 1.5}
-    sandbox.script(callback={"delay": 0}, faults=[strike])
+    sandbox.script(callback={"delay": 0, "jitter": 0}, faults=[strike])
     row = carry_on(runtime, subject, ask(engine, subject, kind, number=bought.number))
     assert (row.state, row.reason) == (State.COMPLETED, None)
     assert 1 <= len(sandbox.ledger(upstream=subject.name, kind=kind.value)) <= 2, "a change may be made twice"
@@ -150,7 +150,8 @@ def test_wrong_credentials_pause_that_upstream_and_burn_no_attempt(
     runtime: Runtime, engine: Engine, subject: Subject, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox.script(
-        callback={"delay": 0}, faults=[{"fault": "wrong_credentials", "upstream": subject.name, "on": ["provision"]}]
+        callback={"delay": 0, "jitter": 0},
+        faults=[{"fault": "wrong_credentials", "upstream": subject.name, "on": ["provision"]}],
     )
     id_ = ask(engine, subject)
     advance(runtime, subject.name)
@@ -158,7 +159,7 @@ def test_wrong_credentials_pause_that_upstream_and_burn_no_attempt(
     assert (row.state, row.reason, row.retries) == (State.QUEUED, Reason.UPSTREAM_PAUSED, 0)
     assert is_paused(engine, subject.name) == "credentials_refused"
     assert f"upstream {subject.name} is paused" in caplog.text
-    sandbox.script(callback={"delay": 0})
+    sandbox.script(callback={"delay": 0, "jitter": 0})
     write(engine, lambda session: upstream.resume(session, subject.name))
     until_due(engine)
     assert carry_on(runtime, subject, id_).state is State.COMPLETED
