@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.sandbox import SandboxServer
 
 Begin = Callable[..., Case]
 Size = Callable[[int, int], int]
+Start = Callable[..., AbstractContextManager[Cluster]]
 
 
 @pytest.fixture
@@ -32,21 +34,34 @@ def chaos_sandbox() -> Iterator[SandboxServer]:
         yield sandbox
 
 
-@pytest.fixture(scope="module")
-def cluster(
+@pytest.fixture(scope="session")
+def start(
     tmp_path_factory: pytest.TempPathFactory,
     chaos_sandbox: SandboxServer,
     postgres_server: services.Postgres,
     redis_server: services.Server,
     _postgres_template: str,
-) -> Iterator[Cluster]:
+) -> Start:
+    """`with start(…) as cluster`: on an empty database of its own and the Redis of all; options as `running` has."""
+
+    @contextmanager
+    def make(**options: Any) -> Iterator[Cluster]:
+        folder = tmp_path_factory.mktemp("cluster")
+        name = f"chaos_{folder.name.replace('-', '_')}"
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
+        url = postgres_server.database_url(name)
+        with running(folder, chaos_sandbox, url, redis_server.url, **options) as made:
+            yield made
+        postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def cluster(start: Start) -> Iterator[Cluster]:
     """PostgreSQL, Redis, a receiver, two workers of two children, a relay. What a test broke is mended for the next."""
-    folder = tmp_path_factory.mktemp("cluster")
-    name = f"chaos_{folder.name.replace('-', '_')}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
-    with running(folder, chaos_sandbox, postgres_server.database_url(name), redis_server.url) as made:
+    with start() as made:
         yield made
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -9,17 +9,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from models.due import HELD_AFTER
-from tests import services
-from tests.chaos.cluster import Cluster, running
-from tests.chaos.conftest import Begin, Size
+from tests.chaos.cluster import Cluster
+from tests.chaos.conftest import Begin, Size, Start
 from tests.chaos.load import WEATHER, ends_in_time
 from tests.chaos.tripwire import Tripwire, who_holds
-from tests.sandbox import SandboxServer, eventually
+from tests.sandbox import eventually
 
 pytestmark = pytest.mark.timeout(3_000)
 
@@ -28,22 +26,10 @@ CHILDREN = 2
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory,
-    chaos_sandbox: SandboxServer,
-    postgres_server: services.Postgres,
-    redis_server: services.Server,
-    _postgres_template: str,
-) -> Iterator[Cluster]:
+def cluster(start: Start) -> Iterator[Cluster]:
     """As every other, with short leases (3.5 s): a poisonous request takes as many of them as workers may die of it."""
-    folder = tmp_path_factory.mktemp("children")
-    name = f"chaos_{folder.name.replace('-', '_')}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
-    hasty: dict[str, Any] = {"TRUNKLINE_AVANSER_TIMEOUT": "1", "TRUNKLINE_AVANSER_SETTLING": "0.5"}
-    url = postgres_server.database_url(name)
-    with running(folder, chaos_sandbox, url, redis_server.url, children=CHILDREN, **hasty) as made:
+    with start(children=CHILDREN, TRUNKLINE_AVANSER_TIMEOUT="1", TRUNKLINE_AVANSER_SETTLING="0.5") as made:
         yield made
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def children(cluster: Cluster) -> list[int]:

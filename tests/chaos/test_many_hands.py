@@ -11,17 +11,15 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import redis
 
-from tests import services
 from tests.chaos.case import Case
-from tests.chaos.cluster import Cluster, running
-from tests.chaos.conftest import Begin, Size
+from tests.chaos.cluster import Cluster
+from tests.chaos.conftest import Begin, Size, Start
 from tests.chaos.test_worker_killed import waiting_for_lock
-from tests.sandbox import SandboxServer, eventually
+from tests.sandbox import eventually
 
 pytestmark = pytest.mark.timeout(3_000)
 
@@ -39,22 +37,11 @@ PINNED = {"avanser": False, "messagemedia": True}
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory,
-    chaos_sandbox: SandboxServer,
-    postgres_server: services.Postgres,
-    redis_server: services.Server,
-    _postgres_template: str,
-) -> Iterator[Cluster]:
+def cluster(start: Start) -> Iterator[Cluster]:
     """As every other, with four workers and two relays, and a short settling time."""
-    folder = tmp_path_factory.mktemp("many")
-    name = f"chaos_{folder.name.replace('-', '_')}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
-    settling: dict[str, Any] = {f"TRUNKLINE_{upstream.upper()}_SETTLING": f"{SETTLING:g}" for upstream in PINNED}
-    url = postgres_server.database_url(name)
-    with running(folder, chaos_sandbox, url, redis_server.url, workers=4, relays=2, **settling) as made:
+    settling = {f"TRUNKLINE_{upstream.upper()}_SETTLING": f"{SETTLING:g}" for upstream in PINNED}
+    with start(workers=4, relays=2, **settling) as made:
         yield made
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_two_relays_and_four_workers_on_the_same_rows(begin: Begin, size: Size, conclude: Callable[..., None]) -> None:
