@@ -70,19 +70,20 @@ class World:
         self.script, self.faults = script, FaultBook(script)
 
     async def attend(self, upstream: str, request: web.Request, handle: Handle) -> web.StreamResponse:
-        """Takes one call of a client: counts it, and lets it take as long as the script says.
+        """Takes one call of a client as soon as it is said whole: counts it, and lets it take as long as the script
+        says.
 
-        What was said whole is done, also when the client dies before it hears of it.
+        It is done also when the client dies before it hears of it.
         """
+        try:
+            await request.read()  # kept by the request: once the client has gone it could not be read any more
+        except ConnectionResetError:  # the client died with its question half said: nothing was done
+            return web.Response(status=499)
         with self.traffic.count(f"{upstream} {request.method}"):
-            try:
-                await request.read()  # kept by the request: once the client has gone it could not be read any more
-                latency = self.faults.latency(self.traffic.total)
-                if latency:
-                    await asyncio.sleep(latency)
-                return await handle(request)
-            except ConnectionResetError:  # the client died with its question half said: nothing was done
-                return web.Response(status=499)
+            latency = self.faults.latency(self.traffic.total)
+            if latency:
+                await asyncio.sleep(latency)
+            return await handle(request)
 
     async def perform(
         self,
