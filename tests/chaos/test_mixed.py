@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from tests.chaos import mixed
+from tests.chaos.conftest import Size
 from tests.chaos.stack import Up, up
 from tests.sandbox import eventually
-
-HELD, ORDERED, CHANGED, GIVEN_UP = 900, 2_100, 600, 300  # the last three make the file of 3,000 rows
 
 WEATHER = {
     "latency_ms": {"min": 5, "max": 60},
@@ -56,31 +55,35 @@ def held(stack: Up) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.timeout(420)
-def test_a_mixed_file_for_three_upstreams_is_done_row_by_row_and_the_ledger_balances(tmp_path: Path) -> None:
+def test_a_mixed_file_for_three_upstreams_is_done_row_by_row_and_the_ledger_balances(
+    tmp_path: Path, size: Size
+) -> None:
+    rows_before, rows_of_file = size(180, 900), size(600, 3_000)
+    ordered, changed_rows, released = (rows_of_file * tenths // 10 for tenths in (7, 2, 1))
     with up(tmp_path / "home", **SETTINGS, TRUNKLINE_RELEASE_DELAY="1") as stack:
-        first = done(stack, stack.submit(mixed.as_csv(mixed.provisions(HELD, "old"))), HELD)
+        first = done(stack, stack.submit(mixed.as_csv(mixed.provisions(rows_before, "old"))), rows_before)
         stack.sandbox.put("/_sandbox", json=WEATHER).raise_for_status()
         old = [(row["upstream"], row["number"]) for row in first]
-        changed, given_up = old[:CHANGED], old[CHANGED : CHANGED + GIVEN_UP]
+        changed, given_up = old[:changed_rows], old[changed_rows : changed_rows + released]
         rows = list(
             mixed.interleaved(
-                mixed.provisions(ORDERED, "new"),
+                mixed.provisions(ordered, "new"),
                 (mixed.update(*one) for one in changed),
                 (mixed.release(*one) for one in given_up),
             )
         )
-        assert len(rows) == 3_000
-        results = done(stack, stack.submit(mixed.as_csv(rows)), 3_000)
+        assert len(rows) == rows_of_file
+        results = done(stack, stack.submit(mixed.as_csv(rows)), rows_of_file)
         assert [row["kind"] for row in results] == [row["kind"] for row in rows], "in the order of the file"
 
         summary = stack.summary()
         assert summary["bought_twice"] == 0
-        assert (summary["orders"], summary["numbers_taken"]) == (HELD + ORDERED, HELD + ORDERED)
-        assert (summary["updates"], summary["releases"]) == (CHANGED, GIVEN_UP)
+        assert (summary["orders"], summary["numbers_taken"]) == (rows_before + ordered, rows_before + ordered)
+        assert (summary["updates"], summary["releases"]) == (changed_rows, released)
 
         ours = held(stack)
         bought = {row["number"] for row in [*first, *results] if row["kind"] == "provision"}
-        assert len(bought) == HELD + ORDERED
+        assert len(bought) == rows_before + ordered
         assert set(ours) == bought - {number for _, number in given_up}
         assert Counter(row["upstream"] for row in ours.values()) == dict.fromkeys(mixed.UPSTREAMS, len(ours) // 3)
         for upstream, number in changed[:30]:

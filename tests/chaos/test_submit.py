@@ -9,16 +9,16 @@ import pytest
 from models import counter
 from models.base import make_engine, read
 from models.state import State
+from tests.chaos.conftest import Size
 from tests.chaos.stack import ROOT, dealers, up
 from tests.sandbox import eventually
 
-ROWS = 10_000
-
 
 @pytest.mark.timeout(420)
-def test_ten_thousand_rows_killed_in_the_middle_and_submitted_again_are_each_ordered_once(tmp_path: Path) -> None:
+def test_rows_killed_in_the_middle_and_submitted_again_are_each_ordered_once(tmp_path: Path, size: Size) -> None:
+    rows = size(3_000, 10_000)
     file = tmp_path / "dealers.csv"
-    file.write_text(dealers(ROWS))
+    file.write_text(dealers(rows))
     settings = {"TRUNKLINE_AVANSER_RATE": "5000", "TRUNKLINE_AVANSER_MAX_IN_FLIGHT": "200"}
     with up(tmp_path / "home", **settings) as stack:
         engine = make_engine(f"sqlite:///{tmp_path / 'home' / 'trunkline.db'}")
@@ -33,18 +33,18 @@ def test_ten_thousand_rows_killed_in_the_middle_and_submitted_again_are_each_ord
         eventually(lambda: taken() > 0, within=60)
         first.kill()
         first.wait()
-        assert 0 < taken() < ROWS
+        assert 0 < taken() < rows
 
         again = stack.run("submit", str(file), "--json").json
-        assert taken() == ROWS
-        assert again["already_taken"] + again["taken"] == ROWS
+        assert taken() == rows
+        assert again["already_taken"] + again["taken"] == rows
         assert again["already_taken"] > 0
 
         third = stack.run("submit", str(file), "--json").json
-        assert (third["taken"], third["already_taken"], taken()) == (0, ROWS, ROWS)
+        assert (third["taken"], third["already_taken"], taken()) == (0, rows, rows)
 
-        eventually(lambda: read(engine, counter.of_all)[State.COMPLETED] == ROWS, within=300)
+        eventually(lambda: read(engine, counter.of_all)[State.COMPLETED] == rows, within=300)
         engine.dispose()
         summary = stack.summary()
-        assert (summary["orders"], summary["numbers_taken"], summary["bought_twice"]) == (ROWS, ROWS, 0)
+        assert (summary["orders"], summary["numbers_taken"], summary["bought_twice"]) == (rows, rows, 0)
         assert summary["by_custom_id"] == {}
