@@ -85,6 +85,7 @@ def test_immediate_restarts_under_load(
     conclude(case)
 
 
+@pytest.mark.timeout(6_000)  # 50 times a minute and what it takes to drain
 def test_the_database_stands_still(
     postgres_server: services.Postgres, begin: Begin, size: Size, conclude: Callable[..., None]
 ) -> None:
@@ -98,7 +99,7 @@ def test_the_database_stands_still(
         finally:
             postgres_server.thaw()
 
-    under_load(case, 1, size(20, 50), freeze)
+    under_load(case, size(1, 50), size(20, AT_ONCE), freeze)
     conclude(case)
 
 

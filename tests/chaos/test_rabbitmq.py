@@ -18,7 +18,7 @@ from tests.chaos.proxy import Proxy
 from tests.sandbox import SandboxServer
 from worker.app import QUEUES
 
-pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(3_000)]
+pytestmark = pytest.mark.timeout(3_000)
 
 SETTLED = 2.0
 """Seconds. RabbitMQ 3.10 that is killed within a second of making a quorum queue can never read that queue again."""
