@@ -52,7 +52,7 @@ LEASE = 7.0
 REQUESTER = "crm"
 
 
-@dataclass
+@dataclass(eq=False)
 class Cluster:
     """What runs, by kind. `heal` brings all of it back."""
 
@@ -85,6 +85,12 @@ class Cluster:
         for member in self.members:
             member.start()
         eventually(self.is_ready, within=60)
+
+    def rest(self) -> None:
+        """Nothing of it runs until it is healed."""
+        for member in self.members:
+            if member.is_alive:
+                member.kill()
 
     def is_ready(self) -> bool:
         try:
@@ -147,8 +153,7 @@ class Cluster:
         self.requester.set_up(self._secret, fail=fail)
 
     def stop(self) -> None:
-        for member in self.members:
-            member.kill()
+        self.rest()
         self.api.close()
 
 

@@ -21,6 +21,17 @@ Size = Callable[[int, int], int]
 Start = Callable[..., AbstractContextManager[Cluster]]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In full size the longest come first, so that none of them is left alone at the end."""
+    if config.getoption("--chaos") == "full":
+        items.sort(key=_time_limit, reverse=True)
+
+
+def _time_limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 @pytest.fixture
 def size(request: pytest.FixtureRequest) -> Size:
     """`size(small, full)`: as the option `--chaos` says."""
@@ -57,16 +68,24 @@ def start(
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster(start: Start) -> Iterator[Cluster]:
     """PostgreSQL, Redis, a receiver, two workers of two children, a relay. What a test broke is mended for the next."""
     with start() as made:
         yield made
 
 
+@pytest.fixture(scope="session")
+def seen() -> list[Cluster]:
+    """All clusters that a case has begun on."""
+    return []
+
+
 @pytest.fixture
-def begin(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Begin]:
+def begin(request: pytest.FixtureRequest, cluster: Cluster, seen: list[Cluster]) -> Iterator[Begin]:
     """`begin(name, **script)`: a case on the cluster, whose sandbox follows this script from empty books.
+
+    All other clusters rest meanwhile: with the same Redis, their workers would take this one's hints.
 
     What a test that failed has left under way ends before the next one begins: its orders would stand in the other's
     books.
@@ -75,6 +94,11 @@ def begin(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Begin]:
     cases: list[Case] = []
 
     def make(name: str, on: Cluster = cluster, **script: Any) -> Case:
+        for other in seen:
+            if other is not on:
+                other.rest()
+        if on not in seen:
+            seen.append(on)
         cases.append(Case(on, name, seed, script))
         return cases[-1]
 
@@ -89,7 +113,7 @@ def begin(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Begin]:
 def tabulate(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     """Put a verdict into the table, where one is asked for."""
     path = request.config.getoption("--chaos-report")
-    return lambda verdict: report.record(Path(path), verdict) if path else None
+    return lambda verdict: report.record(Path(path), request.node.nodeid, verdict) if path else None
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
     python -m tests.chaos.report verdicts.jsonl
 
+Of a fault that was tried again the last verdict counts.
+
 `make chaos` does both, and writes `deploy/proof.md`.
 """
 
@@ -35,9 +37,10 @@ requests the rate is, with 95 % confidence, *below* 3/n. Lines in italics are a 
 {table}"""
 
 
-def record(path: Path, verdict: Verdict) -> None:
+def record(path: Path, test: str, verdict: Verdict) -> None:
+    """Append a verdict that this test (its node id) came to; several processes may do so at once."""
     with path.open("a") as file:
-        file.write(json.dumps(verdict.as_dict()) + "\n")
+        file.write(json.dumps({"test": test} | verdict.as_dict()) + "\n")
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -86,7 +89,8 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def main() -> None:
-    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
+    verdicts = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
+    rows = sorted({row["name"]: row for row in verdicts}.values(), key=lambda row: row["test"])
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     invariants = "\n".join(f"- **{name}** {promise}" for name, promise in INVARIANTS.items())
     sys.stdout.write(PAGE.format(machine=machine, invariants=invariants, table=table(rows)))
