@@ -42,8 +42,9 @@ class RequesterView:
     def counts(self) -> dict[str, Any]:
         return _read(self._client.get(f"/_sandbox/requester/{self._name}"))
 
-    def results(self) -> list[dict[str, Any]]:
-        return list(_pages(self._client, f"/_sandbox/requester/{self._name}/results", {}))
+    def results(self, since: int = 0) -> list[dict[str, Any]]:
+        """In the order in which they first came, from the `since`-th on."""
+        return list(_pages(self._client, f"/_sandbox/requester/{self._name}/results", {"since": since}))
 
 
 class SandboxServer:
@@ -199,7 +200,7 @@ def _read(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _pages(client: httpx.Client, path: str, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    since: int | None = 0
+    since: int | None = where.get("since", 0)
     while since is not None:
         page = _read(client.get(path, params={**where, "since": since, "limit": 10_000}))
         yield from page["data"]
