@@ -75,10 +75,15 @@ def resolve(
     actor: str,
     now: datetime,
 ) -> Request:
-    """Settle a held request by hand. Raises NotNow, LookupError."""
+    """Settle a held request by hand. Raises NotNow, LookupError.
+
+    An order that got its number is told with that number: one that we do not know of has to be said.
+    """
 
     def decide(row: Request) -> Move:
         move = _resolving(row, outcome, number, note, actor, now)
+        if outcome is Outcome.COMPLETED and row.kind is Kind.PROVISION and (number or row.number) is None:
+            raise NotNow("say which number it got, as the upstream's portal shows it")
         if "number" in move.changes and number is not None:
             _require_free(session, row, number)
         return move

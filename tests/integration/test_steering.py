@@ -94,6 +94,13 @@ def test_a_request_that_is_not_there_is_said_to_be_missing(engine: Engine, how: 
         steer(engine, how, new_id())
 
 
+def test_an_order_that_got_a_number_nobody_knows_is_not_settled_without_it(engine: Engine) -> None:
+    id_ = at(engine, State.HELD, Reason.OUTCOME_UNKNOWN)
+    with pytest.raises(NotNow, match="which number it got"):
+        steer(engine, resolve, id_, Outcome.COMPLETED, None, None)
+    assert fetch(engine, id_).state is State.HELD
+
+
 @pytest.mark.parametrize(
     ("outcome", "number", "told"),
     [(Outcome.COMPLETED, SYDNEY, "request.completed"), (Outcome.FAILED, None, "request.failed")],
