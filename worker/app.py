@@ -10,6 +10,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import celery
 from celery import Celery
 from kombu import Queue
 
@@ -36,7 +37,14 @@ ANSWER = timedelta(seconds=10)
 LONGEST_TASK = timedelta(minutes=5)
 """For tasks that order nothing: a result that is sent twice, or a callback that is read twice, does no harm."""
 
-app = Celery("trunkline", include=["worker.tasks"])
+
+class Task(celery.Task[Any, Any]):
+    """Every task of ours."""
+
+    Request = "worker.acknowledging:Request"
+
+
+app: Celery[Any] = Celery("trunkline", include=["worker.tasks"], task_cls=Task)
 
 time_limits: dict[str, timedelta] = {}
 """By queue: when a worker's child that hangs is killed. Set by `configure`; a hint carries it along."""
