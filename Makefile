@@ -73,13 +73,13 @@ demo: $(RUNTIME)
 	@"$(VENV)/bin/trunkline" demo $(ARGS)
 
 # Several at once, each with servers of its own: most of their time they wait for something to be over.
-CHAOS_TESTS = "$(VENV)/bin/python" -m pytest tests/chaos --numprocesses=$(or $(JOBS),4) --dist=load --maxschedchunk=1
+CHAOS_TESTS = "$(VENV)/bin/python" -m pytest tests/chaos --numprocesses=$(or $(JOBS),4)
 
 # Those of chaos come last and alone: they need the machine's time to themselves.
 test: $(DEVELOPMENT)
 ifeq ($(strip $(ARGS)),)
 	@"$(VENV)/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 --ignore=tests/chaos
-	@$(CHAOS_TESTS)
+	@$(CHAOS_TESTS) --dist=loadfile
 else
 	@"$(VENV)/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 $(ARGS)
 endif
@@ -105,7 +105,8 @@ simulate: $(DEVELOPMENT)
 # The table is written also where a test failed: it says which. With ARGS the rows of those tests are made anew.
 chaos: $(DEVELOPMENT)
 	@$(if $(strip $(ARGS)),,rm -f .chaos.jsonl)
-	@status=0; $(CHAOS_TESTS) --chaos=$(or $(CHAOS),full) --chaos-report=.chaos.jsonl $(ARGS) || status=$$?; \
+	@status=0; $(CHAOS_TESTS) --dist=load --maxschedchunk=1 \
+	  --chaos=$(or $(CHAOS),full) --chaos-report=.chaos.jsonl $(ARGS) || status=$$?; \
 	mkdir -p deploy; "$(VENV)/bin/python" -m tests.chaos.report .chaos.jsonl > deploy/proof.md; \
 	echo "the table is in deploy/proof.md"; exit $$status
 

@@ -183,8 +183,6 @@ def test_nobody_waits_long_for_what_a_frozen_worker_has_locked(
     begin: Begin, size: Size, conclude: Callable[..., None]
 ) -> None:
     """It is in the middle of the relay's transaction: as long as it holds that row, no other finds what is due."""
-    if size(0, 1) == 0:
-        pytest.skip("takes 20 s; tests/integration/test_transactions.py has the same in small")
     case = begin("worker frozen in the middle of a transaction")
     pair = Pair(case, "avanser")
     pair.wake_fresh()
