@@ -23,6 +23,9 @@ from tests.simulation.world import Plan
 PORTION = 100
 """Seeds that a process runs before it is heard of."""
 
+TOLD = 10
+"""How often each kind of run tells how far it is."""
+
 out = Console(highlight=False, soft_wrap=True, width=160)
 
 
@@ -60,8 +63,13 @@ def main(
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for name, work in _plans(seeds, first, walks=walks).items():
             tally = Tally()
-            for one in pool.map(explore.call, work):
+            for done, one in enumerate(pool.map(explore.call, work), 1):
                 tally.merge(one)
+                if done * TOLD // len(work) > (done - 1) * TOLD // len(work):
+                    elapsed = time.monotonic() - began
+                    out.print(
+                        f"{name}: {done / len(work):.0%}, {tally.runs:,} runs, {tally.failed} failed, {elapsed:.0f} s"
+                    )
             failed += tally.failed
             _show(table, name, tally)
     out.print(table)
