@@ -53,9 +53,14 @@ def post(postings: Sequence[Posting], at_once: int = 50) -> list[Said]:
 
 async def _post(postings: Sequence[Posting], at_once: int) -> list[Said]:
     limit = aiohttp.ClientTimeout(total=ANSWERED_WITHIN)
-    connector = aiohttp.TCPConnector(limit=at_once)
-    async with aiohttp.ClientSession(connector=connector, timeout=limit) as session:
-        return await asyncio.gather(*(_one(session, posting) for posting in postings))
+    turns = asyncio.Semaphore(at_once)  # aiohttp's own limit counts the wait for a connection as the answer's time
+
+    async def one(posting: Posting) -> Said:
+        async with turns:
+            return await _one(session, posting)
+
+    async with aiohttp.ClientSession(timeout=limit) as session:
+        return await asyncio.gather(*map(one, postings))
 
 
 async def _one(session: aiohttp.ClientSession, posting: Posting) -> Said:
