@@ -3,7 +3,7 @@
 #   make demo          the whole path on this machine, against simulated upstreams (ARGS="--help")
 #   make test          the tests (ARGS="tests/unit -k token")
 #   make simulate      every crash of every story, and SEEDS=100000 more runs (SEED=17: that one again, with its log)
-#   make chaos         everything that can be done to it, in full size: about an hour (CHAOS=small: some minutes)
+#   make chaos         everything that can be done to it, in full size: some hours (CHAOS=small: some minutes)
 #   make lint          formatting, types, layers
 #   make test-all      the tests, and again on Python 3.11 and 3.13 where they are here
 #   make lock          resolve the dependencies anew (UPGRADE=1: to their newest releases)

@@ -21,7 +21,7 @@ from tests.chaos.judge import INVARIANTS, Verdict
 
 PAGE = """# What was done to it, and what came of it
 
-Made by `make chaos`, which takes about an hour on two cores: real processes (workers, relay, receiver, PostgreSQL,
+Made by `make chaos`, which takes some hours on two cores: real processes (workers, relay, receiver, PostgreSQL,
 Redis or RabbitMQ), real signals, simulated telcos and a simulated requester. Ran on {machine}.
 
 Not our database judges but the telcos' own ledger of orders and the requester's log of what reached it. Each column
