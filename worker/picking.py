@@ -18,12 +18,12 @@ from models.event import Entry, EventKind
 from models.reservation import Want
 from models.state import State
 from models.transition import Landing, Move, apply, lock
-from worker.upstreams.base import Candidate, Unavailable
+from worker.upstreams.base import Candidate, TooLate, Unavailable
 
 LINGER = timedelta(milliseconds=25)
 """Orders that were claimed together have searched at about the same time: one transaction picks for all of them."""
 
-TOO_LATE = "The lease was nearly over when its number was picked, so it was not sent."
+PICKED_TOO_LATE = "The lease was nearly over when its number was picked, so it was not sent."
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Picker:
             self._writer = asyncio.create_task(self._write())
         picked = await waiting.picked
         if self._clock.monotonic() > self._sent_until:
-            raise Unavailable(TOO_LATE)
+            raise TooLate(PICKED_TOO_LATE)
         return picked
 
     async def _write(self) -> None:

@@ -21,8 +21,9 @@ from models.due import count_due, count_due_requests
 from models.endpoint import EventType
 from models.inbox import Received
 from models.state import OPEN, State
-from worker import deliver, hints, inbox, stock, workflow
+from worker import deliver, hints, inbox, stock
 from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES
+from worker.pace import CHUNK
 from worker.runtime import Runtime
 
 HEARTBEAT = "relay"
@@ -45,8 +46,7 @@ def tick(runtime: Runtime) -> None:
 def count_all(session: Session, now: datetime) -> dict[str, tuple[int, int, Callable[[int], None]]]:
     """For each queue: how much is due, how much a worker takes at once, and how to say so."""
     due: dict[str, tuple[int, int, Callable[[int], None]]] = {
-        queue: (_due_at(session, name, now), workflow.CHUNK, _hint_upstream(name))
-        for name, queue in UPSTREAM_QUEUES.items()
+        queue: (_due_at(session, name, now), CHUNK, _hint_upstream(name)) for name, queue in UPSTREAM_QUEUES.items()
     }
     due[INBOX] = (count_due(session, Received, now), inbox.CHUNK, hints.inbox)
     due[DELIVERIES] = (count_due(session, Delivery, now), deliver.CHUNK, hints.deliveries)

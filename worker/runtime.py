@@ -15,6 +15,7 @@ from worker.destinations import Destinations
 from worker.lanes import Lanes
 from worker.limits import Limits
 from worker.loop import Loop
+from worker.pace import Pace
 from worker.settings import Settings, load
 from worker.signing import Tokens, Uris
 from worker.upstreams import make_client
@@ -32,12 +33,17 @@ class Runtime:
     uris: Uris
     destinations: Destinations
     _clients: dict[str, Upstream] = field(default_factory=dict)
+    _paces: dict[str, Pace] = field(default_factory=dict)
 
     def client(self, name: str) -> Upstream:
         """The client of an upstream, made at its first use and kept. Raises SettingsError where it is not set up."""
         if name not in self._clients:
             self._clients.setdefault(name, make_client(name, self.settings))  # two lanes may come here at once
         return self._clients[name]
+
+    def pace(self, name: str) -> Pace:
+        """How many requests at once this process asks of an upstream."""
+        return self._paces.setdefault(name, Pace())
 
     def policy(self, name: str) -> Policy:
         upstream, environment = self.settings.upstreams[name], self.settings.environment

@@ -29,12 +29,9 @@ from worker.limits import Permits
 from worker.pausing import pause_where_needed
 from worker.picking import Picker
 from worker.runtime import Runtime
-from worker.upstreams.base import Order, OutcomeUnknown, Unavailable, Undecidable, Upstream, WrongAccount
+from worker.upstreams.base import Order, OutcomeUnknown, TooLate, Unavailable, Undecidable, Upstream, WrongAccount
 
 log = logging.getLogger(__name__)
-
-CHUNK = 50
-"""Requests claimed and asked together: enough that a transaction and a message cost little for each."""
 
 COULD_NOT_SEND = "The lease was nearly over, so it was not sent."
 
@@ -53,7 +50,8 @@ def advance(runtime: Runtime, name: str) -> bool:
     """Bring forward what is due at one upstream, one chunk of it. Says whether there may be more."""
     settings, clock = runtime.settings.upstreams[name], runtime.clock
     client = runtime.client(name)
-    permits = runtime.limits.acquire(name, CHUNK, settings.max_in_flight, settings.rate, settings.call_limit)
+    pace = runtime.pace(name)
+    permits = runtime.limits.acquire(name, pace.room, settings.max_in_flight, settings.rate, settings.call_limit)
     granted = permits.count
     if not granted:
         return False
@@ -64,7 +62,8 @@ def advance(runtime: Runtime, name: str) -> bool:
             runtime.engine, lambda session: claim_requests(session, name, granted, clock.now(), settings.lease)
         )
         runtime.limits.give_back(permits, granted - len(claims), unused=True)
-        _ask_and_record(runtime, client, claims, permits, sent_until)
+        too_late = _ask_and_record(runtime, client, claims, permits, sent_until)
+        pace.heard(len(claims), too_late)
     finally:
         runtime.limits.give_back(permits, permits.count)
     return len(claims) == granted or any(claim.is_alone for claim in claims)
@@ -72,8 +71,9 @@ def advance(runtime: Runtime, name: str) -> bool:
 
 def _ask_and_record(
     runtime: Runtime, client: Upstream, claims: Sequence[Claim], permits: Permits, sent_until: float
-) -> None:
-    """Each answer frees its permit as it comes: one call that hangs keeps no other from being made."""
+) -> int:
+    """How many of them it was too late for. Each answer frees its permit as it comes: one call that hangs keeps no
+    other from being made."""
     within = runtime.settings.upstreams[client.name].answer_within
 
     picker = Picker(runtime.engine, runtime.clock, client.name, sent_until)
@@ -82,10 +82,13 @@ def _ask_and_record(
     async def one(claim: Claim) -> Result:
         return await _ask(runtime.clock, client, claim, _order(runtime, claim, picker, references), within, sent_until)
 
+    too_late = 0
     for group in runtime.loop.stream(claims, one):
+        too_late += sum(isinstance(result.outcome, TooLate) for result in group)
         runtime.limits.give_back(permits, len(group))
         _record(runtime, client.name, group)
         _slow_down(runtime, client.name, group)
+    return too_late
 
 
 def _slow_down(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
@@ -150,7 +153,7 @@ async def _ask(
             outcome = await client.look_up(order, within)
         elif began > sent_until:
             # Sent now, the answer could come when the row is already somebody else's.
-            outcome = Unavailable(COULD_NOT_SEND)
+            outcome = TooLate(COULD_NOT_SEND)
         else:
             outcome = await client.submit(order, within)
     except (Unavailable, OutcomeUnknown, WrongAccount) as failure:

@@ -20,7 +20,7 @@ from models.state import Reason, State
 from tests.factory import NOW, fetch, make_requests
 from tests.working import NAME, ScriptedUpstream, history, together, until_due
 from worker import steering
-from worker.picking import TOO_LATE
+from worker.picking import PICKED_TOO_LATE
 from worker.runtime import Runtime
 from worker.upstreams.base import Answer, Candidate, Completed, Order, OutcomeUnknown, Rejected, Unavailable
 from worker.workflow import advance
@@ -173,7 +173,7 @@ def test_what_was_picked_when_the_lease_was_nearly_over_is_not_ordered(
     advance(runtime, NAME)
     assert client.sold == []
     row = fetch(engine, id_)
-    assert (row.state, row.detail) == (State.QUEUED, TOO_LATE)
+    assert (row.state, row.detail) == (State.QUEUED, PICKED_TOO_LATE)
 
 
 def wants(references: list[str], *ids: UUID) -> list[Want]:

@@ -26,6 +26,7 @@ from tests.working import NAME, SETTLING, ScriptedUpstream, every, history, is_p
 from worker import workflow
 from worker.decision import MOST_LOOKS, evidence
 from worker.limits import Limits
+from worker.pace import CHUNK
 from worker.runtime import Runtime
 from worker.upstreams.base import (
     Accepted,
@@ -41,7 +42,7 @@ from worker.upstreams.base import (
     Undecidable,
     WrongAccount,
 )
-from worker.workflow import CHUNK, advance
+from worker.workflow import advance
 
 SYDNEY, PERTH = "+61280740801", "+61861234567"
 DAY = timedelta(days=1)
@@ -565,6 +566,8 @@ def test_nothing_is_sent_when_the_database_kept_the_claim_waiting_for_most_of_it
     row = fetch(engine, id_)
     if is_too_late:
         assert (row.state, row.detail, client.orders) == (State.QUEUED, workflow.COULD_NOT_SEND, [])
+        assert row.retries == 0, "that we were slow is no failure of the upstream's"
+        assert runtime.pace(NAME).room == 1
     else:
         assert (row.state, len(client.orders)) == (State.ACCEPTED, 1)
 

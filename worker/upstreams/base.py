@@ -118,6 +118,14 @@ class Unavailable(Exception):
         self.counts = int(is_failure and reason is not Reason.OVER_LIMIT)
 
 
+class TooLate(Unavailable):
+    """Nothing was sent, for the answer could have come when the claim was over. Ours to mend, so it counts as no
+    failure: no request may fail because a machine of ours was busy."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, is_failure=False)
+
+
 class OutcomeUnknown(Exception):
     """It may have been done: look before asking again."""
 
