@@ -77,7 +77,7 @@ def cluster(start: Start) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def seen() -> list[Cluster]:
-    """All clusters that a case has begun on."""
+    """All clusters that have run."""
     return []
 
 
@@ -94,11 +94,10 @@ def begin(request: pytest.FixtureRequest, cluster: Cluster, seen: list[Cluster])
     cases: list[Case] = []
 
     def make(name: str, on: Cluster = cluster, **script: Any) -> Case:
+        seen.extend(one for one in (cluster, on) if one not in seen)
         for other in seen:
             if other is not on:
                 other.rest()
-        if on not in seen:
-            seen.append(on)
         cases.append(Case(on, name, seed, script))
         return cases[-1]
 
