@@ -73,7 +73,7 @@ demo: $(RUNTIME)
 	@"$(VENV)/bin/trunkline" demo $(ARGS)
 
 # Several at once, each with servers of its own: most of their time they wait for something to be over.
-CHAOS_TESTS = "$(VENV)/bin/python" -m pytest tests/chaos --numprocesses=$(or $(JOBS),4)
+CHAOS_TESTS = "$(VENV)/bin/python" -m pytest tests/chaos --numprocesses=$(or $(JOBS),3)
 
 # Those of chaos come last and alone: they need the machine's time to themselves.
 test: $(DEVELOPMENT)

@@ -49,8 +49,9 @@ PATIENCE = {
 RESULTS = "crm"
 """The requester's endpoint, and its name at the sandbox."""
 
-SETTLED = timedelta(seconds=20)
-"""After the last request has ended, how long its result may take to arrive."""
+SETTLED = timedelta(minutes=1)
+"""After the last request has ended, how long its result may take to arrive: what the killed worker was just delivering
+is delivered by another when its claim has ended, half a minute later."""
 
 
 @dataclass(frozen=True, slots=True)
