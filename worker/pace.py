@@ -17,15 +17,11 @@ class Pace:
     last time is what is claimed next, and twice as much when all of it was sent.
     """
 
-    most: int = CHUNK
-    room: int = 0
-
-    def __post_init__(self) -> None:
-        self.room = self.room or self.most
+    room: int = CHUNK
 
     def heard(self, claimed: int, too_late: int) -> None:
         """Of so many that were claimed together, so many were not sent for want of time."""
         if too_late:
             self.room = max(1, claimed - too_late)
         elif claimed >= self.room:
-            self.room = min(self.most, self.room * 2)
+            self.room = min(CHUNK, self.room * 2)
