@@ -198,7 +198,10 @@ def test_a_client_that_hears_nothing_asks_again_or_looks_first(
     """With its Idempotency-Key it asks again. Without one it knows nothing, and that is its limit: to ask again may buy
     a second number. What we owe it is not to say otherwise, and to find by its custom_id what became of the first."""
     case = begin("PostgreSQL: gone after the COMMIT of an intake", faults=[NO_CALLBACK])
-    for number in range(size(2, 100)):
+    # At about every second try the receiver has no open connection to lose: then it commits nothing at all.
+    for number in range(size(40, 400)):
+        if case.faults == size(2, 100):
+            break
         order, key = case.order(), f"{case.prefix}-{number}" if number % 2 else None
         cuts = between.receiver.cuts
         between.receiver.refuse()
@@ -213,7 +216,7 @@ def test_a_client_that_hears_nothing_asks_again_or_looks_first(
         if key is not None or not is_there:
             again = case.ask(order, key=key)
             assert again.status_code == (200 if is_there else 202), again.text
-    assert case.faults, "it never went away between the COMMIT and the answer"
+    assert case.faults == size(2, 100), "it seldom went away between the COMMIT and the answer"
     case.over()
     conclude(case)
 
