@@ -143,8 +143,11 @@ class Cluster:
         self.api = httpx.Client(base_url=self.url, timeout=60, headers={"Authorization": f"Bearer {key}"})
 
     def reset_sandbox(self, script: Mapping[str, Any]) -> None:
-        """Empty books, and this script."""
+        """Empty books, and this script. What was bought is for sale again, so nothing of ours may be after it."""
         self.sandbox.reset(**script)
+        if self.database_url.startswith("postgresql"):
+            with self.database() as connection:
+                connection.execute("DELETE FROM reservations")
         self.requester.set_up(self._secret)
 
     def hang_requester(self, seconds: float) -> None:
