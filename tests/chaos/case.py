@@ -85,14 +85,15 @@ class Case:
         """The fault has ended: from now on it must drain. Said again, the last time counts."""
         self.fault_ended_at = time.time()
 
-    def answers(self) -> Counter[str]:
-        """How often our calls for these requests got which answer, by our own history: whether a fault was met. It is
-        no judge of what came of it."""
+    def answers(self, saying: str = "") -> Counter[str]:
+        """How often our calls for these requests got which answer (`saying` this), by our own history: whether a fault
+        was met. It is no judge of what came of it."""
         with self.cluster.database() as connection:
             found = connection.execute(
                 "SELECT data->>'answer', count(*) FROM events JOIN requests ON requests.id = events.request_id"
-                " WHERE type = 'attempt' AND requests.batch_id = ANY(%s::uuid[]) GROUP BY 1",
-                (self.batches,),
+                " WHERE type = 'attempt' AND requests.batch_id = ANY(%s::uuid[])"
+                " AND strpos(coalesce(events.detail, ''), %s) > 0 GROUP BY 1",
+                (self.batches, saying),
             )
             return Counter(dict(found.fetchall()))
 
