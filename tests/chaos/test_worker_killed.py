@@ -142,7 +142,8 @@ def test_after_the_answer_and_before_our_commit(begin: Begin, size: Size, conclu
 
 
 def test_after_our_commit(begin: Begin, size: Size, conclude: Callable[..., None]) -> None:
-    case = begin("worker killed after our commit", callback={"delay": 2})
+    # Long enough that the first is not called back for before the last is accepted, also on a busy machine.
+    case = begin("worker killed after our commit", callback={"delay": size(3, 10)})
 
     def one(count: int) -> None:
         batch = case.submit(count)
