@@ -68,12 +68,16 @@ def off_by(offset: str, among: list[Member], sleeps: Path) -> Iterator[Member]:
 
 
 def clock_of(member: Member) -> datetime:
-    """What a process thinks the time is: the newest time in its log."""
+    """What a process thinks the time is: the newest time in its log, as soon as there is one."""
+    return eventually(lambda: _times(member), within=60)[-1]
+
+
+def _times(member: Member) -> list[datetime]:
     times = []
     for line in member.log.read_text(errors="replace").splitlines():
         with suppress(ValueError):
             times.append(datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S").astimezone(UTC))
-    return times[-1]
+    return times
 
 
 def is_off(seen: datetime, offset: str) -> bool:

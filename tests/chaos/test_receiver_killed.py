@@ -50,7 +50,7 @@ def kept(case: Case, batch: str) -> int:
 def test_between_receipt_and_commit(begin: Begin, size: Size, conclude: Callable[..., None]) -> None:
     case = begin("receiver killed between receipt and commit", callback=QUICKLY)
 
-    def one(count: int) -> None:
+    def one(count: int) -> int:
         before = all_acknowledged(case)
         with case.cluster.no_commits("inbox"):
             batch = case.submit(count)
@@ -58,6 +58,7 @@ def test_between_receipt_and_commit(begin: Begin, size: Size, conclude: Callable
             eventually(lambda: waiting_for_lock(case.cluster, "INSERT INTO inbox%") >= some, within=60)
             kill_receivers(case.cluster)
         assert (acknowledged(case), kept(case, batch)) == (before, 0), "what was not durable got its 2xx"
+        return count
 
     rounds(case, size(20, 1_000), one)
     all_acknowledged(case)
@@ -78,7 +79,7 @@ def test_after_commit_before_answering(
 ) -> None:
     case = begin("receiver killed after commit, before its answer is out", callback=QUICKLY)
 
-    def one(count: int) -> None:
+    def one(count: int) -> int:
         before = all_acknowledged(case)
         held_back.hold(Direction.TO_CLIENT)
         batch = case.submit(count)
@@ -87,6 +88,7 @@ def test_after_commit_before_answering(
         held_back.cut()
         held_back.release()
         assert acknowledged(case) == before
+        return count
 
     rounds(case, size(20, 1_000), one)
     all_acknowledged(case)
