@@ -177,4 +177,4 @@ def test_429_with_retry_after(begin: Begin, size: Size, conclude: Callable[..., 
     case.struck(answers["unavailable"])
     conclude(case)
     assert answers["unavailable"] >= count / 2, answers
-    assert set(case.answers("429")) == {"unavailable"}  # it is no question
+    assert set(case.answers("(429)")) == {"unavailable"}  # it is no question
