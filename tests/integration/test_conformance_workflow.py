@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -81,6 +82,8 @@ def carry_on(runtime: Runtime, subject: Subject, id_: UUID) -> Request:
         row = fetch(runtime.engine, id_)
         if row.due_at is None:
             return row
+        if row.state is State.ACCEPTED:
+            sleep(0.05)  # the upstream is another process, and on a busy machine it needs its time
         until_due(runtime.engine)
         runtime.limits = Limits(None)  # which know nothing of time that only passed for the rows
     return fetch(runtime.engine, id_)
