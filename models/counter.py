@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base, insert_for
+from models import sets
+from models.base import Base
 from models.state import State
 
 SLOTS = 16
@@ -38,6 +40,9 @@ class Count(Base):
     __table_args__ = (sa.Index("ix_request_counts_batch", "batch_id"),)
 
 
+_TABLE: sa.Table = Count.__table__  # type: ignore[assignment]
+
+
 def add(session: Session, changes: Mapping[Key, int]) -> None:
     """Add to the counts, in one order of keys for all, so that no two transactions wait crosswise."""
     slot = random.randrange(SLOTS)  # noqa: S311 -- spreads load, protects nothing
@@ -53,14 +58,15 @@ def add(session: Session, changes: Mapping[Key, int]) -> None:
         for key, n in sorted(changes.items())
         if n
     ]
-    if not rows:
-        return
-    statement = insert_for(session)(Count.__table__)
-    statement = statement.on_conflict_do_update(
+    sets.insert(session, _TABLE, rows, _added)
+
+
+def _added(insert: Any) -> Any:
+    """To the count that is there."""
+    return insert.on_conflict_do_update(
         index_elements=["requester_id", "batch_id", "upstream", "state", "slot"],
-        set_={"n": Count.__table__.c.n + statement.excluded.n},
+        set_={"n": _TABLE.c.n + insert.excluded.n},
     )
-    session.connection().execute(statement, rows)
 
 
 def of_batch(session: Session, batch_id: UUID) -> dict[State, int]:

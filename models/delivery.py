@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models import sets
 from models.base import Base, new_id, rfc3339, words
 from models.endpoint import Endpoint, EventType
 
@@ -56,6 +57,9 @@ class Delivery(Base):
     last_error: Mapped[str | None] = mapped_column(sa.Text)
 
 
+_TABLE: sa.Table = Delivery.__table__  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something that a requester is to be told, before it is known where."""
@@ -90,8 +94,7 @@ def file(session: Session, notices: Sequence[Notice], now: datetime) -> int:
         for notice in notices
         for endpoint_id in _targets(notice, endpoints.get(notice.requester_id, []))
     ]
-    if rows:
-        session.connection().execute(sa.insert(Delivery.__table__), rows)  # type: ignore[arg-type]
+    sets.insert(session, _TABLE, rows)
     return len(rows)
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import upstream
+from models import sets, upstream
 from models.delivery import Delivery
 from models.holding import changed_hands
 from models.inbox import Received
@@ -185,21 +185,12 @@ def settle(session: Session, table: type[Row], rows: Sequence[Row], columns: Seq
 
     When `fence` itself is among the columns, it is a claim: the rows are locked, and their old fence is one less.
     """
-    target: sa.Table = table.__table__  # type: ignore[assignment]
-    held = target.c.fence == sa.bindparam("held_fence")
-    statement = sa.update(target).where(target.c.id == sa.bindparam("row_id"), held)
-    statement = statement.values({name: sa.bindparam(name) for name in columns})
     claiming = int("fence" in columns)
     values: list[dict[str, Any]] = [
-        {"row_id": row.id, "held_fence": row.fence - claiming} | {name: getattr(row, name) for name in columns}
-        for row in sorted(rows, key=_id_of)
+        {"id": row.id, "held_fence": row.fence - claiming} | {name: getattr(row, name) for name in columns}
+        for row in rows
     ]
-    if values:
-        session.connection().execute(statement, values)
-
-
-def _id_of(row: Delivery | Received) -> UUID:
-    return row.id
+    sets.update(session, table.__table__, values, columns, held=("fence",), are_locked=bool(claiming))  # type: ignore[arg-type]
 
 
 def count_due_requests(session: Session, upstream_name: str, now: datetime) -> int:

@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models import sets
 from models.base import Base, new_id, rfc3339, words
 
 
@@ -39,6 +40,9 @@ class Event(Base):
     data: Mapped[dict[str, Any]]
 
 
+_TABLE: sa.Table = Event.__table__  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A line of history before it is written. `data` must hold no token and no secret."""
@@ -56,26 +60,22 @@ class Entry:
 
 def append(session: Session, entries: Sequence[Entry]) -> None:
     """Write history, in the order given (ids of one process ascend)."""
-    if not entries:
-        return
-    session.connection().execute(
-        sa.insert(Event.__table__),  # type: ignore[arg-type]
-        [
-            {
-                "id": new_id(),
-                "request_id": entry.request_id,
-                "at": entry.at,
-                "type": entry.type,
-                "from_state": entry.from_state,
-                "to_state": entry.to_state,
-                "actor": entry.actor,
-                "reason": entry.reason,
-                "detail": entry.detail,
-                "data": dict(entry.data),
-            }
-            for entry in entries
-        ],
-    )
+    rows = [
+        {
+            "id": new_id(),
+            "request_id": entry.request_id,
+            "at": entry.at,
+            "type": entry.type,
+            "from_state": entry.from_state,
+            "to_state": entry.to_state,
+            "actor": entry.actor,
+            "reason": entry.reason,
+            "detail": entry.detail,
+            "data": dict(entry.data),
+        }
+        for entry in entries
+    ]
+    sets.insert(session, _TABLE, rows)
 
 
 def timeline(session: Session, request_id: UUID) -> list[dict[str, Any]]:

@@ -12,11 +12,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, event
-from models.base import insert_for, new_id, rfc3339
+from models import counter, event, sets
+from models.base import new_id, rfc3339
 from models.event import Entry, EventKind
 from models.request import Kind, OnOutOfStock, Priority, Request
 from models.state import Reason, State
+
+_TABLE: sa.Table = Request.__table__  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +113,12 @@ def _row(requester_id: UUID, batch_id: UUID | None, new: NewRequest, now: dateti
 
 
 def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> set[UUID]:
-    if not rows:
-        return set()
-    table: sa.Table = Request.__table__  # type: ignore[assignment]
-    statement = insert_for(session)(table).on_conflict_do_nothing()  # of the key, or of the id
-    return set(session.connection().execute(statement.returning(table.c.id), rows).scalars())
+    return set(sets.insert(session, _TABLE, rows, _new_ones))
+
+
+def _new_ones(insert: Any) -> Any:
+    """Those whose key and whose id are not there yet."""
+    return insert.on_conflict_do_nothing().returning(_TABLE.c.id)
 
 
 def _there(session: Session, ids: Sequence[UUID]) -> set[UUID]:

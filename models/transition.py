@@ -18,7 +18,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, event, number, reservation
+from models import counter, delivery, event, number, reservation, sets
 from models.endpoint import EventType
 from models.event import Entry, EventKind
 from models.request import Kind, Request, view
@@ -214,11 +214,8 @@ class _Work:
 
     def write(self, session: Session) -> None:
         if self.changed:
-            rows = [self.changed[id_] for id_ in sorted(self.changed)]
-            session.connection().execute(
-                _UPDATE,
-                [{"row_id": row.id} | {name: getattr(row, name) for name in _WRITTEN} for row in rows],
-            )
+            rows = [{name: getattr(row, name) for name in ("id", *_WRITTEN)} for row in self.changed.values()]
+            sets.update(session, _TABLE, rows, _WRITTEN)
         number.record(session, self.completed, self.now)
         reservation.give_up(session, self.let_go)
         event.append(session, self.entries)
@@ -227,12 +224,6 @@ class _Work:
 
 
 _TABLE: sa.Table = Request.__table__  # type: ignore[assignment]
-
-_UPDATE = (
-    sa.update(_TABLE)
-    .where(_TABLE.c.id == sa.bindparam("row_id"))
-    .values({name: sa.bindparam(name) for name in _WRITTEN})
-)
 
 
 def may_name_number(row: Request, move: Move) -> bool:
