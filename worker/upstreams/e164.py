@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneNumber, ValidationResult
@@ -18,6 +19,7 @@ class NotANumber(ValueError):
     """The text cannot be read as a phone number. Callers show `str()` of it to people."""
 
 
+@lru_cache(maxsize=10_000)
 def to_e164(text: str, country: str | None = None) -> str:
     """`+61280740801` from `61280740801`, `+61 2 8074 0801`, `+61-0280740801` (AVANSER keeps the trunk 0), or
     ` 61-0280740801` (a `+` that was decoded to a space); with `country` `AU` also from `0280740801`.
