@@ -4,6 +4,7 @@
 #   make test          the tests (ARGS="tests/unit -k token")
 #   make simulate      every crash of every story, and SEEDS=100000 more runs (SEED=17: that one again, with its log)
 #   make chaos         everything that can be done to it, in full size: some hours (CHAOS=small: some minutes)
+#   make bench         how fast it is, beside others in the same run (ARGS="--size tiny"); some minutes
 #   make lint          formatting, types, layers
 #   make test-all      the tests, and again on Python 3.11 and 3.13 where they are here
 #   make lock          resolve the dependencies anew (UPGRADE=1: to their newest releases)
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Where it is set, as in many containers, each of our many processes would compile every package anew: 2.3 s for 0.8 s.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-all test-others simulate chaos lint lock clean
+.PHONY: help demo test test-all test-others simulate chaos bench lint lock clean
 
 ARGS ?=
 VENV ?= .venv
@@ -109,6 +110,10 @@ chaos: $(DEVELOPMENT)
 	  --chaos=$(or $(CHAOS),full) --chaos-report=.chaos.jsonl $(ARGS) || status=$$?; \
 	mkdir -p deploy; "$(VENV)/bin/python" -m tests.chaos.report .chaos.jsonl > deploy/proof.md; \
 	echo "the table is in deploy/proof.md"; exit $$status
+
+# Table, picture and figures for programs go to .bench.
+bench: $(DEVELOPMENT)
+	@"$(VENV)/bin/python" -m tests.bench $(ARGS)
 
 lint: $(DEVELOPMENT)
 	@"$(VENV)/bin/ruff" check

@@ -74,6 +74,11 @@ class SandboxServer:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def avanser_url(self) -> str:
         return f"{self.url}/avanser/v1"
 

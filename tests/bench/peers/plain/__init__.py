@@ -14,6 +14,7 @@ It is no straw man. Where it is careful:
   that a message that is delivered twice does not order twice while the first one is being worked on.
 - Retries with exponential backoff and jitter, up to ten, of what may go better next time; a refusal ends the order.
 - The callback's URL carries an HMAC, compared in constant time; one that comes before the acknowledgement counts.
+- Many orders at once are one transaction, and connections to the upstream and the customer are kept.
 - The result is delivered by a task of its own with retries, signed as Standard Webhooks, with the same id each time.
 
 What it has to decide, as everybody has, is what to do with a row that says "ordering" when its message comes again: the

@@ -74,6 +74,25 @@ def take_order() -> tuple[dict[str, str], int]:
     return {"id": order_id}, HTTPStatus.ACCEPTED
 
 
+@app.post("/orders/bulk")
+def take_orders() -> tuple[list[dict[str, str]], int]:
+    bodies = flask.request.get_json()
+    with Database.begin() as session:
+        wanted = [body["custom_id"] for body in bodies]
+        known = set(session.scalars(select(Order.custom_id).where(Order.custom_id.in_(wanted))))
+        orders = [
+            Order(custom_id=body["custom_id"], answer_point=body["answer_point"])
+            for body in bodies
+            if body["custom_id"] not in known
+        ]
+        session.add_all(orders)
+        session.flush()
+        ids = [order.id for order in orders]
+    for order_id in ids:
+        celery.send_task("plain.place_order", args=[order_id])
+    return [{"id": order_id} for order_id in ids], HTTPStatus.ACCEPTED
+
+
 @app.post("/callbacks/<order_id>/<token>")
 def take_callback(order_id: str, token: str) -> tuple[str, int]:
     if not hmac.compare_digest(token, token_of(order_id)):

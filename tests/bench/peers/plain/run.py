@@ -2,39 +2,26 @@
 
     python -m tests.bench.peers.plain.run [--requests 1000] [--kills 20] [--seed 1] [--unfinished again|leave]
 
-`Peer` has the verbs that a harness needs: start, submit, kill_workers, restart, ended, stop.
+`Peer` has what every peer has, and verbs of its own for one who hurts it: kill_workers, is_ready, books.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import secrets
-import signal
-import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Self
-
-import httpx
+from typing import Any, ClassVar
 
 from tests import services
+from tests.bench.peers.peer import Peer as BasePeer
+from tests.bench.peers.peer import kill
 from tests.bench.peers.plain.models import Base, connect
-from tests.sandbox import PASSWORD, USERNAME, RequesterView, SandboxServer, eventually
-from tests.services.server import free_port
-
-ROOT = Path(__file__).resolve().parents[4]
-
-NAME = "plain"
-"""Its requester at the sandbox."""
+from tests.sandbox import SandboxServer, eventually
 
 ENDS_WITHIN = 60.0
 """Seconds without a kill and without one order more that ends: then what has not ended counts as lost, and not as
@@ -69,71 +56,39 @@ class Books:
 
 
 @dataclass
-class Peer:
-    """The peer's processes on an empty database and an empty Redis, ordering from a sandbox."""
+class Peer(BasePeer):
+    name: ClassVar[str] = "plain"
+    prefix: ClassVar[str] = "PLAIN_"
 
-    folder: Path
-    sandbox: SandboxServer
-    database_url: str
-    redis_url: str
     unfinished: str = "again"
     visibility_timeout: int = 10  # seconds
     workers: int = 2
-    children: int = 8  # of each worker
-    submitted: list[str] = field(default_factory=list)
-    _receiver: subprocess.Popen[bytes] | None = None
-    _workers: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    children: int = 8  # of each worker: processes, or threads
+    pool: str = "prefork"  # or threads
+    receivers: int = 1
+    threads: int = 8  # of each receiver
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+    def tuning(self) -> dict[str, Any]:
+        return {"visibility_timeout": self.visibility_timeout, "unfinished": self.unfinished}
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def requester(self) -> RequesterView:
-        return self.sandbox.requester(NAME)
-
-    def start(self) -> None:
-        """Make its table and start its receiver and its workers. Returns when orders are taken."""
+    def prepare(self) -> None:
         engine = connect(self.database_url)
         Base.metadata.create_all(engine)
         engine.dispose()
-        port = free_port()
-        self._url = f"http://127.0.0.1:{port}"
-        secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode()
-        self.requester.set_up(secret)
-        self._environment = os.environ | {
-            "PLAIN_DATABASE_URL": self.database_url,
-            "PLAIN_REDIS_URL": self.redis_url,
-            "PLAIN_AVANSER_URL": self.sandbox.avanser_url,
-            "PLAIN_AVANSER_USERNAME": USERNAME,
-            "PLAIN_AVANSER_PASSWORD": PASSWORD,
-            "PLAIN_PUBLIC_URL": self._url,
-            "PLAIN_SECRET": secrets.token_hex(32),
-            "PLAIN_DELIVER_TO": self.requester.url,
-            "PLAIN_DELIVER_SECRET": secret,
-            "PLAIN_VISIBILITY_TIMEOUT": str(self.visibility_timeout),
-            "PLAIN_UNFINISHED": self.unfinished,
-        }
-        self._receiver = self._spawn(
-            "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "8",
-            "--log-level", "warning", "tests.bench.peers.plain.app:app",
+
+    def start_receiver(self, port: int) -> None:
+        self._granian(
+            port, "wsgi", "tests.bench.peers.plain.app:app",
+            "--blocking-threads", str(self.threads), "--workers", str(self.receivers),
         )  # fmt: skip
-        self.restart()
-        eventually(self._is_up, within=30)
 
     def restart(self) -> None:
-        """Start the workers that do not run. Returns at once, as a supervisor does."""
         for number in range(self.workers):
-            if number not in self._workers or self._workers[number].poll() is not None:
+            if not self._runs(f"worker-{number}"):
                 self._log(number).unlink(missing_ok=True)
-                self._workers[number] = self._spawn(
-                    "celery", "--app", "tests.bench.peers.plain.app:celery", "worker", "--pool", "prefork",
-                    "--queues", "orders,results", "--concurrency", str(self.children),
+                self._spawn(
+                    f"worker-{number}", "celery", "--app", "tests.bench.peers.plain.app:celery",
+                    "worker", "--pool", self.pool, "--queues", "orders,results", "--concurrency", str(self.children),
                     "--hostname", f"plain-{number}@%h", "--loglevel", "INFO", "--logfile", str(self._log(number)),
                 )  # fmt: skip
 
@@ -145,28 +100,11 @@ class Peer:
     def _log(self, number: int) -> Path:
         return self.folder / f"worker-{number}.log"
 
-    def submit(self, count: int) -> list[str]:
-        """Order so many numbers through its API; returns their custom_ids, all of them accepted."""
-        ids = [f"{NAME}-{len(self.submitted) + n}" for n in range(count)]
-        with httpx.Client(base_url=self._url, timeout=30) as client, ThreadPoolExecutor(8) as threads:
-
-            def order(custom_id: str) -> None:
-                body = {"custom_id": custom_id, "answer_point": "61401603859"}
-                client.post("/orders", json=body).raise_for_status()
-
-            list(threads.map(order, ids))
-        self.submitted += ids
-        return ids
-
     def kill_workers(self, which: int | None = None) -> None:
         """SIGKILL to a worker with all its children, or to all workers at one moment."""
-        for number, process in self._workers.items():
-            if which in (None, number):
-                _kill(process)
-
-    def ended(self) -> int:
-        """How many orders the customer has been told the end of."""
-        return int(self.requester.counts()["distinct"])
+        for number in range(self.workers):
+            if which in (None, number) and f"worker-{number}" in self._processes:
+                kill(self._processes[f"worker-{number}"])
 
     def books(self, kills: int) -> Books:
         """Wait until all has ended, or nothing has for `ENDS_WITHIN`, and count."""
@@ -184,31 +122,6 @@ class Peer:
             bought_twice=len(summary["by_custom_id"]),
             numbers_bought=summary["numbers_taken"],
         )
-
-    def stop(self) -> None:
-        self.kill_workers()
-        if self._receiver is not None:
-            _kill(self._receiver)
-
-    def _is_up(self) -> bool:
-        try:
-            return httpx.get(f"{self._url}/healthz").is_success
-        except httpx.TransportError:
-            return False
-
-    def _spawn(self, module: str, *words: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{module}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", module, *words],
-                cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def hurt(peer: Peer, requests: int, kills: int, chance: random.Random) -> Books:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import httpx
@@ -25,13 +26,19 @@ class Busy(Exception):
     """The upstream is busy or broken; it may go better next time."""
 
 
+@cache
+def _client() -> httpx.Client:
+    """This process's, with connections that are kept. (Made at its first call, so never shared with a fork.)"""
+    return httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=100))
+
+
 @celery.task(bind=True, name="plain.place_order", autoretry_for=(httpx.TransportError, Busy), **RETRIES)
 def place_order(self: Task[Any, Any], order_id: str) -> None:
     """Order a number. Does nothing where that was done, or is being done."""
     begun = _begin(order_id, is_retry=self.request.retries > 0)
     if begun is None:
         return
-    reply = httpx.post(
+    reply = _client().post(
         f"{settings.avanser_url}/requests",
         json=_body(begun),
         auth=(settings.avanser_username, settings.avanser_password),
@@ -94,6 +101,6 @@ def deliver_result(order_id: str) -> None:
         "webhook-signature": Webhook(settings.deliver_secret).sign(webhook_id, now, content),
         "content-type": "application/json",
     }
-    httpx.post(settings.deliver_to, content=content, headers=headers, timeout=5).raise_for_status()
+    _client().post(settings.deliver_to, content=content, headers=headers, timeout=5).raise_for_status()
     with Database.begin() as session:
         session.get_one(Order, order_id).delivered_at = now

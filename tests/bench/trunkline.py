@@ -1,0 +1,103 @@
+"""Trunkline itself, run as in production and measured as its peers are."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import httpx
+
+from tests.bench.peers.peer import ROOT, Peer, answer_point
+from tests.sandbox import ACCOUNT, PASSWORD, USERNAME
+
+IN_FLIGHT = 1_000
+"""Calls at the upstream at once, over all workers: three times what a thousand a second that take 300 ms need."""
+
+RATE = 100_000
+"""Calls a second: no limit that is ever met."""
+
+
+@dataclass
+class Trunkline(Peer):
+    name: ClassVar[str] = "trunkline"
+    prefix: ClassVar[str] = "TRUNKLINE_"
+
+    workers: int = 1
+    children: int = 2  # of each worker
+    settings: dict[str, str] = field(default_factory=dict)  # more of them, by their names in the environment
+    key: str = field(default="", init=False)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "TRUNKLINE_HOME": str(self.folder / "home"),
+            "TRUNKLINE_DATABASE_URL": self.database_url,
+            "TRUNKLINE_BROKER_URL": self.redis_url,
+            "TRUNKLINE_PUBLIC_URL": self._url,
+            "TRUNKLINE_SECRET_KEY": secrets.token_urlsafe(32),
+            "TRUNKLINE_AVANSER_URL": self.sandbox.avanser_url,
+            "TRUNKLINE_AVANSER_USERNAME": USERNAME,
+            "TRUNKLINE_AVANSER_PASSWORD": PASSWORD,
+            "TRUNKLINE_AVANSER_ACCOUNT_ID": ACCOUNT,
+            "TRUNKLINE_AVANSER_MAX_IN_FLIGHT": str(IN_FLIGHT),
+            "TRUNKLINE_AVANSER_RATE": str(RATE),
+            "TRUNKLINE_ALLOW_PRIVATE_DESTINATIONS": "true",
+        } | self.settings
+
+    def prepare(self) -> None:
+        self.run("migrate")
+        self.key = self.run("keys", "create", "--name", "bench", "--scopes", "submit,read,operate,admin")["key"]
+        ends = "request.completed,request.failed,request.held"
+        endpoint = self.run("endpoints", "create", "--name", "crm", "--url", self.requester.url, "--types", ends)
+        self.requester.set_up(endpoint["secret"])
+
+    def start_receiver(self, port: int) -> None:
+        self._spawn("receiver", "worker.cli", "receiver", "--port", str(port))
+
+    def restart(self) -> None:
+        for role in (f"worker-{number}" for number in range(self.workers)):
+            if not self._runs(role):
+                self._spawn(role, "worker.cli", "worker", "--concurrency", str(self.children))
+        if not self._runs("relay"):
+            self._spawn("relay", "worker.cli", "relay")
+
+    def submit(self, count: int) -> list[str]:
+        """As one batch."""
+        ids = self._new_ids(count)
+        with self.client() as client:
+            lines = "\n".join(json.dumps(order(custom_id)) for custom_id in ids)
+            answer = client.post("/v1/batches", content=lines, headers={"Content-Type": "application/x-ndjson"})
+            answer.raise_for_status()
+        self.submitted += ids
+        return ids
+
+    def client(self) -> httpx.Client:
+        """Of its API, with a key that may do everything."""
+        return httpx.Client(base_url=self._url, timeout=300, headers={"Authorization": f"Bearer {self.key}"})
+
+    def run(self, *words: str) -> dict[str, Any]:
+        """A command of the command line to its end, with what it says as JSON where it says any."""
+        says_json = [] if words[0] == "migrate" else ["--json"]
+        done = subprocess.run(
+            [sys.executable, "-m", "worker.cli", *words, *says_json],
+            cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"trunkline {' '.join(words)}: {done.stderr}")
+        return dict(json.loads(done.stdout)) if says_json else {}
+
+
+def order(custom_id: str) -> dict[str, Any]:
+    """A request of ours for what the peers order."""
+    return {
+        "upstream": "avanser",
+        "custom_id": custom_id,
+        "spec": {
+            "name": custom_id,
+            "service_number": {"country": "AU", "search_type": "szu", "szu": "sydney"},
+            "service": {"type": "transfer", "answer_point": answer_point(custom_id)},
+        },
+    }
