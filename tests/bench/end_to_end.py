@@ -123,7 +123,7 @@ def run(on: Stage, name: str, count: int, **settings: Any) -> Run:
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender with the settings that were found best for it on two cores, by trying (see the README here)."""
+    """A contender, its settings, and what we aim at beside it."""
 
     label: str
     name: str
