@@ -29,9 +29,6 @@ from tests.bench.usage import Meter
 
 CONTENDERS: dict[str, type[Peer]] = {kind.name: kind for kind in (Trunkline, Plain, Dbos, Procrastinate, Taskiq, Bare)}
 
-ENDS_WITHIN = 60.0
-"""Seconds without one order more that ends, after which what has not ended counts as lost."""
-
 WARM_UP = 50
 """Orders before those that are measured: the workers have begun, connections are open."""
 
@@ -81,12 +78,12 @@ class Run:
 def measure(peer: Peer, servers: Mapping[str, int], count: int) -> Run:
     """Hand in so many orders at once and wait until all have ended. `servers` are the processes of the servers."""
     peer.submit(WARM_UP)
-    _wait(peer)
+    peer.wait()
     with Meter({**peer.groups, **servers}) as meter:
         began = time.monotonic()
         peer.submit(count)
         taken = time.monotonic()
-        ended = _wait(peer)
+        ended = peer.wait()
     results, summary = peer.requester.results(), peer.sandbox.summary()
     told = Counter(result["custom_id"] for result in results if result["state"] == "completed")
     rightly = (told & Counter(peer.submitted)).total()
@@ -103,16 +100,6 @@ def measure(peer: Peer, servers: Mapping[str, int], count: int) -> Run:
         told_wrong=len(results) - rightly,
         bad_signatures=peer.requester.counts()["bad_signature"],
     )
-
-
-def _wait(peer: Peer) -> float:
-    """Until all that was ordered has ended, or nothing has for `ENDS_WITHIN`; returns when the last did."""
-    ended, ended_at = 0, time.monotonic()
-    while ended < len(peer.submitted) and time.monotonic() - ended_at < ENDS_WITHIN:
-        time.sleep(0.05)
-        if (now := peer.ended()) > ended:
-            ended, ended_at = now, time.monotonic()
-    return ended_at
 
 
 def run(on: Stage, name: str, count: int, **settings: Any) -> Run:

@@ -31,13 +31,13 @@ class Stage:
     _numbers: Iterator[int] = field(default_factory=count, init=False)
 
     @contextmanager
-    def play(self, kind: type[Peer], weather: dict[str, Any] = WEATHER, **settings: Any) -> Iterator[Peer]:
+    def play(self, kind: type[Peer], **settings: Any) -> Iterator[Peer]:
         """A contender's processes on an empty database, an empty Redis and a sandbox with empty books."""
         name = f"bench_{next(self._numbers)}"
         self.postgres.execute(f"CREATE DATABASE {name}")
         with redis.Redis.from_url(self.redis.url) as client:
             client.flushall()
-        self.sandbox.reset(**weather)
+        self.sandbox.reset(**WEATHER)
         with TemporaryDirectory(prefix="trunkline-bench-") as folder:
             database_url = self.postgres.database_url(name)
             with kind(Path(folder), self.sandbox, database_url, self.redis.url, **settings) as peer:

@@ -24,11 +24,9 @@ RATE = 100_000
 @dataclass
 class Trunkline(Peer):
     name: ClassVar[str] = "trunkline"
-    prefix: ClassVar[str] = "TRUNKLINE_"
 
     workers: int = 1
     children: int = 2  # of each worker
-    settings: dict[str, str] = field(default_factory=dict)  # more of them, by their names in the environment
     key: str = field(default="", init=False)
 
     def environment(self) -> dict[str, str]:
@@ -45,7 +43,7 @@ class Trunkline(Peer):
             "TRUNKLINE_AVANSER_MAX_IN_FLIGHT": str(IN_FLIGHT),
             "TRUNKLINE_AVANSER_RATE": str(RATE),
             "TRUNKLINE_ALLOW_PRIVATE_DESTINATIONS": "true",
-        } | self.settings
+        }
 
     def prepare(self) -> None:
         self.run("migrate")

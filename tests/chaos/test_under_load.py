@@ -65,7 +65,7 @@ def test_workers_and_relay_killed_at_random_in_bad_weather(
 
 
 # The time limits set the two apart: both at once would leave nothing of the machine to others.
-@pytest.mark.parametrize("unfinished", ["again", "leave"])
+@pytest.mark.parametrize("unfinished", ["again", pytest.param("leave", marks=pytest.mark.timeout(3_000))])
 def test_the_plain_peer_under_the_same_kills(
     size: Size,
     cluster: Cluster,

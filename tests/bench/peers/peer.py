@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from tests.services.server import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
+ENDS_WITHIN = 60.0
+"""Seconds without one order more that ends, after which what has not ended counts as lost, and not as slow."""
+
 BULK = 1_000
 """Orders in one POST of many."""
 
@@ -31,8 +35,6 @@ class Peer(ABC):
 
     name: ClassVar[str]
     """Its requester at the sandbox, and the beginning of its custom_ids."""
-    prefix: ClassVar[str] = "PEER_"
-    """Of its settings in the environment."""
 
     folder: Path
     sandbox: SandboxServer
@@ -110,7 +112,7 @@ class Peer(ABC):
             "deliver_secret": secret,
             **self.tuning(),
         }
-        return {self.prefix + key.upper(): str(value) for key, value in settings.items()}
+        return {f"PEER_{key.upper()}": str(value) for key, value in settings.items()}
 
     def submit(self, count: int) -> list[str]:
         """Order so many numbers in the way for many at once; returns their custom_ids, all of them accepted."""
@@ -125,6 +127,16 @@ class Peer(ABC):
     def ended(self) -> int:
         """How many orders the customer has been told the end of."""
         return int(self.requester.counts()["distinct"])
+
+    def wait(self) -> float:
+        """Until all that was ordered has ended, or nothing has for `ENDS_WITHIN`; when the last did, in monotonic
+        seconds."""
+        ended, ended_at = 0, time.monotonic()
+        while ended < len(self.submitted) and time.monotonic() - ended_at < ENDS_WITHIN:
+            time.sleep(0.05)
+            if (now := self.ended()) > ended:
+                ended, ended_at = now, time.monotonic()
+        return ended_at
 
     def stop(self) -> None:
         for process in self._processes.values():

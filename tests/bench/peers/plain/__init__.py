@@ -18,6 +18,6 @@ It is no straw man. Where it is careful:
 - The result is delivered by a task of its own with retries, signed as Standard Webhooks, with the same id each time.
 
 What it has to decide, as everybody has, is what to do with a row that says "ordering" when its message comes again: the
-worker died, and nobody knows whether the upstream heard it. `PLAIN_UNFINISHED` is `again` (order it: a customer who
+worker died, and nobody knows whether the upstream heard it. `PEER_UNFINISHED` is `again` (order it: a customer who
 waits for ever complains) or `leave` (do not: money). With `again` it may buy twice, with `leave` it loses orders.
 """

@@ -17,7 +17,7 @@ from tests.bench.peers.plain.models import Order, Status, connect
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="plain_")
+    model_config = SettingsConfigDict(env_prefix="peer_")
 
     database_url: str
     redis_url: str

@@ -23,10 +23,6 @@ from tests.bench.peers.peer import kill
 from tests.bench.peers.plain.models import Base, connect
 from tests.sandbox import SandboxServer, eventually
 
-ENDS_WITHIN = 60.0
-"""Seconds without a kill and without one order more that ends: then what has not ended counts as lost, and not as
-slow."""
-
 AT_WORK = (0.5, 5.0)
 """Seconds between kills. Only a worker that is ready is killed: one that is killed while it starts has nothing to
 lose."""
@@ -58,7 +54,6 @@ class Books:
 @dataclass
 class Peer(BasePeer):
     name: ClassVar[str] = "plain"
-    prefix: ClassVar[str] = "PLAIN_"
 
     unfinished: str = "again"
     visibility_timeout: int = 10  # seconds
@@ -107,12 +102,8 @@ class Peer(BasePeer):
                 kill(self._processes[f"worker-{number}"])
 
     def books(self, kills: int) -> Books:
-        """Wait until all has ended, or nothing has for `ENDS_WITHIN`, and count."""
-        ended, give_up_at = self.ended(), time.monotonic() + ENDS_WITHIN
-        while ended < len(self.submitted) and time.monotonic() < give_up_at:
-            time.sleep(0.1)
-            if (now := self.ended()) > ended:
-                ended, give_up_at = now, time.monotonic() + ENDS_WITHIN
+        """Wait for the end, and count."""
+        self.wait()
         told = {result["custom_id"] for result in self.requester.results()}
         summary = self.sandbox.summary()
         return Books(
