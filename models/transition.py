@@ -243,6 +243,10 @@ def contradiction(row: Request, move: Move) -> str | None:
     named = move.changes.get("number")
     if move.reason == Reason.BY_PERSON:
         return None  # who settles by hand may correct what we know
+    if move.to is State.SUBMITTING and move.fence is None and _is_settled_without(row):
+        return (
+            f"an order of it was sent late, what came of that nobody knows, and it is {row.state}: it may be paid for"
+        )
     if row.state in (State.FAILED, State.CANCELLED) and move.to in (State.ACCEPTED, State.COMPLETED):
         return (
             f"the upstream says {move.to} after the request was {row.state}: a number may be paid for that nobody holds"
@@ -253,3 +257,10 @@ def contradiction(row: Request, move: Move) -> str | None:
         # Also while it is open: the answer to a first order that looked absent, beside that to the second.
         return f"it was about {row.number}, and now the upstream names {named}: it may have been bought twice"
     return None
+
+
+def _is_settled_without(row: Request) -> bool:
+    """Whether an order that nobody had counted on may stand beside what the request came to."""
+    if row.state in (State.ACCEPTED, State.COMPLETED):
+        return row.repeated  # ordered once, it is that very order
+    return row.state in (State.FAILED, State.CANCELLED)

@@ -99,6 +99,27 @@ def _perhaps_of_an_earlier_order(row: Request, said: str | None, actor: str, now
             return Move(row.id, row.state, actor, row.reason, detail, row.due_at)
 
 
+def is_unsettled(claim: Claim, outcome: Outcome) -> bool:
+    """Whether an order was sent, or may have been, and this does not say what came of it."""
+    return claim.step is Step.SUBMIT and not isinstance(outcome, Completed | Accepted | Rejected | Unavailable)
+
+
+def doubt(row: Request, now: datetime) -> Move | None:
+    """The move that an order of an earlier claim calls for: sent late, and not answered. None where it settles nothing.
+
+    Whoever has the request now believes that order never sent, and may have looked for it before it was: what is in
+    flight must not order again on the strength of that. One that has gone on to an end is flagged by the door.
+    """
+    if row.state is State.HELD:
+        return None
+    detail = "A worker that had lost its claim sent an order all the same, and heard no answer."
+    # Whoever has it may still be ordering, and so is to be outwaited too.
+    at_rest = now if row.state is State.QUEUED else max(now, row.due_at or now)
+    changes = {"fence": row.fence + 1, "looks": 0, "unknown_since": at_rest, "absent_at": None}
+    due_at = max(at_rest, now + FIRST_LOOK)
+    return Move(row.id, State.SUBMITTING, "worker", Reason.OUTCOME_UNKNOWN, detail, due_at, changes=changes)
+
+
 def _ours(id_: UUID, answer: Completed | Accepted, actor: str, policy: Policy, now: datetime) -> Move:
     """Proof that the upstream has the order. Not fenced: it is true whoever brings it."""
     known = {"number": answer.number, "upstream_reference": answer.reference, "pool": answer.pool}

@@ -22,9 +22,9 @@ from models.due import Claim, Step, claim_requests
 from models.event import Entry, EventKind
 from models.request import Kind
 from models.state import Reason, State
-from models.transition import Landing, Move, transition
+from models.transition import Landing, Move, apply, lock, transition
 from worker import stock
-from worker.decision import Outcome, Policy, decide, name_of
+from worker.decision import Outcome, Policy, decide, doubt, is_unsettled, name_of
 from worker.limits import Permits
 from worker.pausing import pause_where_needed
 from worker.picking import Picker
@@ -177,10 +177,9 @@ def record(session: Session, name: str, results: Sequence[Result], policy: Polic
     moves = _wait_for_stock(session, name, results, moves, policy, now)
     event.append(session, [_attempt(result) for result in results])
     landings = transition(session, moves, now)
-    event.append(
-        session,
-        [_late(result, now) for result, landing in zip(results, landings, strict=True) if landing is Landing.STALE],
-    )
+    late = [result for result, landing in zip(results, landings, strict=True) if landing is Landing.STALE]
+    if late:
+        _record_late(session, late, now)
     for result in results:
         pause_where_needed(session, name, result.outcome, now)
 
@@ -212,6 +211,17 @@ def _attempt(result: Result) -> Entry:
     return Entry(result.claim.request.id, result.at, EventKind.ATTEMPT, "worker", detail=said, data=data)
 
 
+def _record_late(session: Session, results: Sequence[Result], now: datetime) -> None:
+    """Answers that came when the request was another worker's. One thing in them counts: that an order is out."""
+    event.append(session, [_late(result, now) for result in results])
+    out = [result.claim.request.id for result in results if is_unsettled(result.claim, result.outcome)]
+    locked = lock(session, out)
+    doubts = [doubt(row, now) for row in locked.values()]
+    apply(session, locked, [move for move in doubts if move is not None], now)
+
+
 def _late(result: Result, now: datetime) -> Entry:
-    detail = f"The answer {name_of(result.outcome)} came after another worker had taken over; it changed nothing."
+    is_out = is_unsettled(result.claim, result.outcome)
+    meaning = "that order may stand" if is_out else "it changed nothing"
+    detail = f"The answer {name_of(result.outcome)} came after another worker had taken over: {meaning}."
     return Entry(result.claim.request.id, now, EventKind.NOTE, "worker", reason="stale_answer", detail=detail)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -301,12 +302,21 @@ def test_a_worker_that_dies_with_a_claim_leaves_a_question_and_no_second_order(
     assert fetch(engine, id_).number == SYDNEY
 
 
-def interrupt(runtime: Runtime, engine: Engine, during: Callable[[], None], then: Answer) -> Callable[[Order], Answer]:
+def change(engine: Engine, id_: UUID, **columns: Any) -> None:
+    """Where other workers, callbacks and people have brought it meanwhile."""
+    write(engine, lambda session: session.execute(sa.update(Request).where(Request.id == id_).values(columns)))
+
+
+def interrupt(
+    runtime: Runtime, engine: Engine, during: Callable[[], None], then: Answer | OutcomeUnknown
+) -> Callable[[Order], Answer]:
     """A reply that comes when the lease has ended, and after something has happened meanwhile."""
 
     def reply(_: Order) -> Answer:
         let_pass(engine, runtime.settings.upstreams[NAME].lease)
         during()
+        if isinstance(then, OutcomeUnknown):
+            raise then
         return then
 
     return reply
@@ -326,6 +336,74 @@ def test_an_answer_after_the_lease_changes_nothing_and_is_remembered(
     row = fetch(engine, id_)
     assert (row.state, row.fence, row.reason) == (State.SUBMITTING, 2, Reason.OUTCOME_UNKNOWN)
     assert history(engine, id_)[-1]["reason"] == "stale_answer"
+
+
+@pytest.mark.parametrize("unsettled", [OutcomeUnknown("timed out"), Undecidable("half an answer")])
+def test_an_order_sent_after_it_looked_absent_is_looked_for_and_not_made_again(
+    runtime: Runtime, engine: Engine, client: ScriptedUpstream, unsettled: OutcomeUnknown
+) -> None:
+    """The worker stood still between its claim and its order, for longer than its lease and two looks."""
+    (id_,) = take(engine)
+
+    def looked_for_and_given_back() -> None:
+        change(engine, id_, state=State.QUEUED, due_at=utc_now() + DAY, fence=4, repeated=True)
+
+    client.on_submit = interrupt(runtime, engine, looked_for_and_given_back, unsettled)
+    advance(runtime, NAME)
+    row = fetch(engine, id_)
+    assert (row.state, row.reason, row.fence, row.absent_at) == (State.SUBMITTING, Reason.OUTCOME_UNKNOWN, 5, None)
+    until_due(engine)
+    client.on_look_up = Accepted(SYDNEY, "ref-1")
+    assert asked(runtime) == 1
+    assert (fetch(engine, id_).state, len(client.orders)) == (State.ACCEPTED, 1)
+
+
+def test_an_order_sent_late_unsettles_what_another_worker_is_just_finding_out(
+    runtime: Runtime, engine: Engine, client: ScriptedUpstream
+) -> None:
+    (id_,) = take(engine)
+    lease = runtime.settings.upstreams[NAME].lease
+    taken: list[Claim] = []
+
+    def another_looks() -> None:
+        taken.extend(write(engine, lambda session: claim_requests(session, NAME, 1, utc_now(), lease)))
+        change(engine, id_, absent_at=utc_now() - DAY, unknown_since=utc_now() - DAY, repeated=True)
+
+    client.on_submit = interrupt(runtime, engine, another_looks, OutcomeUnknown("timed out"))
+    advance(runtime, NAME)
+    row = fetch(engine, id_)
+    assert (row.state, row.fence, row.absent_at) == (State.SUBMITTING, 3, None)
+    assert row.unknown_since is not None
+    assert row.unknown_since >= taken[0].until, "it may be ordering until then"
+    assert row.due_at == row.unknown_since
+
+
+@pytest.mark.parametrize(
+    ("state", "repeated", "is_told"),
+    [
+        (State.FAILED, False, True),
+        (State.CANCELLED, False, True),
+        (State.COMPLETED, True, True),
+        (State.ACCEPTED, True, True),
+        (State.COMPLETED, False, False),  # ordered once: this very order was found meanwhile
+        (State.ACCEPTED, False, False),
+        (State.HELD, True, False),  # a person looks at it already
+    ],
+)
+def test_an_order_sent_after_its_request_had_gone_on_is_told_to_people(
+    runtime: Runtime, engine: Engine, client: ScriptedUpstream, state: State, repeated: bool, is_told: bool
+) -> None:
+    (id_,) = take(engine)
+
+    def it_goes_on() -> None:
+        change(engine, id_, state=state, due_at=None, fence=7, repeated=repeated)
+
+    client.on_submit = interrupt(runtime, engine, it_goes_on, OutcomeUnknown("timed out"))
+    advance(runtime, NAME)
+    row, told = fetch(engine, id_), [entry["reason"] for entry in history(engine, id_)]
+    assert (row.state, row.fence) == (state, 7)
+    assert "stale_answer" in told
+    assert (row.contradicted_at is not None, "late_contradiction" in told) == (is_told, is_told)
 
 
 def test_proof_of_a_purchase_after_the_lease_is_still_proof(
