@@ -58,7 +58,7 @@ def add(session: Session, changes: Mapping[Key, int]) -> None:
         for key, n in sorted(changes.items())
         if n
     ]
-    sets.insert(session, _TABLE, rows, _added)
+    sets.insert(session.connection(), _TABLE, rows, _added)
 
 
 def _added(insert: Any) -> Any:

@@ -94,7 +94,7 @@ def file(session: Session, notices: Sequence[Notice], now: datetime) -> int:
         for notice in notices
         for endpoint_id in _targets(notice, endpoints.get(notice.requester_id, []))
     ]
-    sets.insert(session, _TABLE, rows)
+    sets.insert(session.connection(), _TABLE, rows)
     return len(rows)
 
 

@@ -190,7 +190,7 @@ def settle(session: Session, table: type[Row], rows: Sequence[Row], columns: Seq
         {"id": row.id, "held_fence": row.fence - claiming} | {name: getattr(row, name) for name in columns}
         for row in rows
     ]
-    sets.update(session, table.__table__, values, columns, held=("fence",), are_locked=bool(claiming))  # type: ignore[arg-type]
+    sets.update(session.connection(), table.__table__, values, columns, held=("fence",), are_locked=bool(claiming))  # type: ignore[arg-type]
 
 
 def count_due_requests(session: Session, upstream_name: str, now: datetime) -> int:

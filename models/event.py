@@ -75,7 +75,7 @@ def append(session: Session, entries: Sequence[Entry]) -> None:
         }
         for entry in entries
     ]
-    sets.insert(session, _TABLE, rows)
+    sets.insert(session.connection(), _TABLE, rows)
 
 
 def timeline(session: Session, request_id: UUID) -> list[dict[str, Any]]:

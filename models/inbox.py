@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, changed, insert_on, rfc3339, words
+from models import sets
+from models.base import Base, rfc3339, words
 
 
 class Purpose(StrEnum):
@@ -54,14 +55,20 @@ class Received(Base):
     problem: Mapped[str | None] = mapped_column(sa.Text)  # why it could not be applied
 
 
-def keep(connection: Connection, received: Mapping[str, Any]) -> bool:
-    """Store what came; False where the very same came before. `received` has a value for each column.
+_TABLE: sa.Table = Received.__table__  # type: ignore[assignment]
 
-    On a bare connection, since every callback waits for it: 0.3 ms of CPU, against 1.2 through the ORM.
+
+def keep(connection: Connection, received: Sequence[Mapping[str, Any]]) -> set[UUID]:
+    """Store what came; the ids of what had not come before. Each has a value for every column.
+
+    In an order that is the same for all, so that no two that hold the same wait crosswise.
     """
-    statement = insert_on(connection)(Received.__table__)
-    done = connection.execute(statement.on_conflict_do_nothing(index_elements=["request_id", "digest"]), received)
-    return bool(changed(done))
+    in_order = sorted(received, key=lambda row: (row["request_id"], row["digest"]))
+    return set(sets.insert(connection, _TABLE, in_order, _new_ones))
+
+
+def _new_ones(insert: Any) -> Any:
+    return insert.on_conflict_do_nothing(index_elements=["request_id", "digest"]).returning(_TABLE.c.id)
 
 
 def not_understood() -> sa.ColumnElement[bool]:

@@ -113,7 +113,7 @@ def _row(requester_id: UUID, batch_id: UUID | None, new: NewRequest, now: dateti
 
 
 def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> set[UUID]:
-    return set(sets.insert(session, _TABLE, rows, _new_ones))
+    return set(sets.insert(session.connection(), _TABLE, rows, _new_ones))
 
 
 def _new_ones(insert: Any) -> Any:

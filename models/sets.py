@@ -17,7 +17,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, CursorResult
-from sqlalchemy.orm import Session
 
 from models.base import insert_on
 
@@ -32,11 +31,10 @@ _HELD = "held_"
 """Before the name of a column that a row must still have."""
 
 
-def insert(session: Session, table: sa.Table, rows: Sequence[Values], refine: Refine | None = None) -> list[Any]:
+def insert(connection: Connection, table: sa.Table, rows: Sequence[Values], refine: Refine | None = None) -> list[Any]:
     """Insert these rows, all with the same columns, in the order given; what `refine` lets them return, if it does."""
     if not rows:
         return []
-    connection = session.connection()
     names = tuple(rows[0])
     if _is_remote(connection):
         done = connection.execute(_insert_given(table, names, refine), {"given": _json(rows)})
@@ -47,7 +45,7 @@ def insert(session: Session, table: sa.Table, rows: Sequence[Values], refine: Re
 
 
 def update(
-    session: Session,
+    connection: Connection,
     table: sa.Table,
     rows: Sequence[Values],
     columns: Sequence[str],
@@ -62,7 +60,6 @@ def update(
     """
     if not rows:
         return 0
-    connection = session.connection()
     rows = sorted(rows, key=lambda row: row["id"])
     names = ("id", *columns, *(_HELD + name for name in held))
     done: CursorResult[Any]
@@ -89,6 +86,8 @@ def _text(value: object) -> str:
     match value:
         case UUID():
             return str(value)
+        case bytes():
+            return f"\\x{value.hex()}"
         case datetime(tzinfo=None):
             raise ValueError(f"a time without a zone: {value!r}")
         case datetime():

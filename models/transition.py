@@ -215,7 +215,7 @@ class _Work:
     def write(self, session: Session) -> None:
         if self.changed:
             rows = [{name: getattr(row, name) for name in ("id", *_WRITTEN)} for row in self.changed.values()]
-            sets.update(session, _TABLE, rows, _WRITTEN)
+            sets.update(session.connection(), _TABLE, rows, _WRITTEN)
         number.record(session, self.completed, self.now)
         reservation.give_up(session, self.let_go)
         event.append(session, self.entries)

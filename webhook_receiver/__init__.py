@@ -17,6 +17,7 @@ from webhook_receiver.deliveries import deliveries
 from webhook_receiver.docs import docs
 from webhook_receiver.endpoints import endpoints
 from webhook_receiver.health import health
+from webhook_receiver.keeping import Keeper
 from webhook_receiver.messages import messages
 from webhook_receiver.metrics import HttpTimes, Rows, metrics
 from webhook_receiver.numbers import numbers
@@ -70,6 +71,7 @@ def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits |
             clock=make_clock(engine),
             tokens=Tokens(settings.secret_keys),
             intake=Intake(engine, settings),
+            keeper=Keeper(engine),
             limits=limits or BodyLimits(),
         ),
     )

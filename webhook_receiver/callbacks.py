@@ -17,7 +17,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed, RequestURITooLarge
 
 from models.base import new_id
-from models.inbox import Purpose, keep
+from models.inbox import Purpose
 from webhook_receiver.bodies import read_bytes
 from webhook_receiver.context import here
 from webhook_receiver.problems import not_found
@@ -58,9 +58,7 @@ def _take(upstream: str, purpose: Purpose, token: str) -> ResponseReturnValue:
     except BadToken:
         raise not_found() from None
     row = _row(upstream, purpose, request_id, read_bytes(here().limits.callback), here().clock.now())
-    with here().engine.begin() as connection:
-        is_new = keep(connection, row)
-    if is_new:
+    if here().keeper.keep(row):
         hints.inbox()
     return "", 200  # not 204: a sender that was written for a plain 200 is common, one that minds it is not
 

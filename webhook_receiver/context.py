@@ -8,6 +8,7 @@ import flask
 from sqlalchemy.engine import Engine
 
 from models.clock import Clock
+from webhook_receiver.keeping import Keeper
 from worker.intake import Intake
 from worker.settings import Settings
 from worker.signing import Tokens
@@ -31,6 +32,7 @@ class Receiver:
     clock: Clock
     tokens: Tokens
     intake: Intake
+    keeper: Keeper
     limits: BodyLimits = field(default_factory=BodyLimits)
 
 

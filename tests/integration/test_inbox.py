@@ -89,7 +89,7 @@ def came(engine: Engine, id_: UUID, body: str, purpose: Purpose = Purpose.CALLBA
         "fence": 0,
         "attempts": 0,
     }
-    return write(engine, lambda session: keep(session.connection(), row))
+    return bool(write(engine, lambda session: keep(session.connection(), [row])))
 
 
 def accepted(engine: Engine, count: int = 1, **fields: Any) -> list[UUID]:

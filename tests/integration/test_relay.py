@@ -81,7 +81,7 @@ def test_each_queue_in_which_something_is_due_is_hinted(runtime: Runtime, engine
     row = {"upstream": NAME, "purpose": Purpose.CALLBACK, "request_id": done, "method": "POST", "query": ""}
     row |= {"id": new_id(), "digest": "", "content_type": None, "body": b"", "fence": 0, "attempts": 0}
     row |= {"received_at": NOW, "due_at": NOW}
-    write(engine, lambda session: keep(session.connection(), row))
+    write(engine, lambda session: keep(session.connection(), [row]))
     assert len(every(engine, Received)) == 1
     tick(runtime)
     assert sorted(broker.hinted) == sorted(

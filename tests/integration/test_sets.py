@@ -69,13 +69,13 @@ def rows_of(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
 )
 def test_what_is_written_is_what_is_read(engine: sa.Engine, values: dict[str, Any]) -> None:
     rows = [event(), event(**values), event()]
-    write(engine, lambda session: sets.insert(session, EVENTS, rows))
+    write(engine, lambda session: sets.insert(session.connection(), EVENTS, rows))
     assert rows_of(engine, EVENTS) == rows
 
 
 def test_no_row_is_no_statement(engine: sa.Engine) -> None:
-    assert write(engine, lambda session: sets.insert(session, EVENTS, [])) == []
-    assert write(engine, lambda session: sets.update(session, EVENTS, [], ("detail",))) == 0
+    assert write(engine, lambda session: sets.insert(session.connection(), EVENTS, [])) == []
+    assert write(engine, lambda session: sets.update(session.connection(), EVENTS, [], ("detail",))) == 0
 
 
 @pytest.mark.parametrize("detail", ["a NUL: \0", "half a pair: \ud800"])
@@ -83,14 +83,14 @@ def test_what_postgresql_cannot_hold_is_refused_as_such(postgresql_url: str, det
 
     engine = make_engine(postgresql_url)
     with pytest.raises(REFUSED_VALUE):
-        write(engine, lambda session: sets.insert(session, EVENTS, [event(), event(detail=detail)]))
+        write(engine, lambda session: sets.insert(session.connection(), EVENTS, [event(), event(detail=detail)]))
     assert rows_of(engine, EVENTS) == []
     engine.dispose()
 
 
 def test_a_time_without_a_zone_is_refused(engine: sa.Engine) -> None:
     with pytest.raises((ValueError, sa.exc.StatementError), match="a time without a zone"):
-        write(engine, lambda session: sets.insert(session, EVENTS, [event(at=NOW.replace(tzinfo=None))]))
+        write(engine, lambda session: sets.insert(session.connection(), EVENTS, [event(at=NOW.replace(tzinfo=None))]))
 
 
 def new_ones(insert: Any) -> Any:
@@ -99,18 +99,18 @@ def new_ones(insert: Any) -> Any:
 
 def test_rows_that_are_there_already_are_left_and_not_returned(engine: sa.Engine) -> None:
     first, second, third = event(detail="first"), event(detail="second"), event()
-    write(engine, lambda session: sets.insert(session, EVENTS, [first, second]))
+    write(engine, lambda session: sets.insert(session.connection(), EVENTS, [first, second]))
     again = {**first, "detail": "again"}
-    returned = write(engine, lambda session: sets.insert(session, EVENTS, [again, third], new_ones))
+    returned = write(engine, lambda session: sets.insert(session.connection(), EVENTS, [again, third], new_ones))
     assert returned == [third["id"]]
     assert [row["detail"] for row in rows_of(engine, EVENTS)] == ["first", "second", None]
 
 
 def test_an_update_writes_its_columns_and_no_others(engine: sa.Engine) -> None:
     rows = [event(detail=str(number)) for number in range(3)]
-    write(engine, lambda session: sets.insert(session, EVENTS, rows))
+    write(engine, lambda session: sets.insert(session.connection(), EVENTS, rows))
     changed = [{"id": row["id"], "detail": None, "data": {"n": n}} for n, row in enumerate(reversed(rows[1:]))]
-    assert write(engine, lambda session: sets.update(session, EVENTS, changed, ("detail", "data"))) == 2
+    assert write(engine, lambda session: sets.update(session.connection(), EVENTS, changed, ("detail", "data"))) == 2
     assert rows_of(engine, EVENTS) == [
         rows[0],
         rows[1] | {"detail": None, "data": {"n": 1}},
@@ -122,12 +122,12 @@ def test_an_update_writes_its_columns_and_no_others(engine: sa.Engine) -> None:
 def test_only_what_is_still_held_is_written(engine: sa.Engine, are_locked: bool) -> None:
     requester_id = write(engine, lambda session: find_or_make(session, "crm", NOW).id)
     rows = [delivery(requester_id, fence=fence) for fence in (1, 2, 3)]
-    write(engine, lambda session: sets.insert(session, DELIVERIES, rows))
+    write(engine, lambda session: sets.insert(session.connection(), DELIVERIES, rows))
     changed = [{"id": row["id"], "held_fence": 2, "attempts": 7} for row in rows]
     count = write(
         engine,
         lambda session: sets.update(
-            session, DELIVERIES, changed, ("attempts",), held=("fence",), are_locked=are_locked
+            session.connection(), DELIVERIES, changed, ("attempts",), held=("fence",), are_locked=are_locked
         ),
     )
     assert count == 1

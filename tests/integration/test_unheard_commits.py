@@ -160,7 +160,7 @@ def test_a_callback_is_kept_once(engine: Engine, proxy: Proxy) -> None:
 
     def come() -> bool:
         with engine.begin() as connection:
-            return keep(connection, received(request_id))
+            return bool(keep(connection, [received(request_id)]))
 
     unheard(engine, proxy, 1, come)
     assert come() is False
@@ -172,7 +172,7 @@ def test_a_callback_is_applied_once(runtime: Runtime, engine: Engine, proxy: Pro
     make_endpoint(engine, make_requester(engine), "http://127.0.0.1:1/")
     (id_,) = make_requests(engine)
     with engine.begin() as connection:
-        keep(connection, received(id_))
+        keep(connection, [received(id_)])
     unheard(engine, proxy, nth, lambda: read_inbox(runtime))
     until_due(engine)
     read_inbox(runtime)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,12 +25,20 @@ from tests.simulation.workers import RESTARTS_AFTER
 from tests.simulation.world import START, Crashed, Process, World
 from webhook_receiver import context
 from webhook_receiver.context import Receiver
+from webhook_receiver.keeping import Keeper
 from worker import hints, steering
 from worker.signing import Uris
 from worker.steering import NotNow, Outcome
 
 ASKS_AGAIN_AFTER = timedelta(seconds=5)
 DEADLINE = timedelta(days=1)
+
+
+class _Alone(Keeper):
+    """Here one thread runs at a time, so that nobody may wait for another's lock."""
+
+    def keep(self, row: Mapping[str, Any]) -> bool:
+        return Keeper(self._engine).keep(row)
 
 
 class Outside:
@@ -47,7 +56,8 @@ class Outside:
     def _receiver(self) -> Process:
         process = Process(self.world, "receiver")
         made: Receiver = application().extensions["trunkline"]
-        context.attach(application(), replace(made, engine=self.database.engine, clock=process.clock))
+        engine = self.database.engine
+        context.attach(application(), replace(made, engine=engine, keeper=_Alone(engine), clock=process.clock))
         process.on_death = partial(self.world.after, RESTARTS_AFTER, self._restart_receiver)
         return process
 
