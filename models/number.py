@@ -14,6 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models import sets
 from models.base import Base, new_id, rfc3339
 from models.request import Kind, Request
 
@@ -59,12 +60,17 @@ class Number(Base):
     released_by: Mapped[UUID | None]  # the request that gave it up
 
 
+_TABLE: sa.Table = Number.__table__  # type: ignore[assignment]
+_COLUMNS = tuple(_TABLE.columns.keys())
+
+
 def record(session: Session, completed: Sequence[Request], now: datetime) -> None:
     """Bring the inventory to where these requests, which have just completed, have left it."""
     about = [row for row in completed if row.number is not None]
     if not about:
         return
     held = _held(session, {_key(row) for row in about}, lock=True)
+    new: list[Number] = []
     for row in about:
         number = held.get(_key(row))
         if number is not None and row.kind is not Kind.PROVISION and number.requester_id != row.requester_id:
@@ -73,16 +79,18 @@ def record(session: Session, completed: Sequence[Request], now: datetime) -> Non
             case Kind.PROVISION:
                 if number is not None:  # given up behind our back, and sold to us anew
                     _release(number, None, now)
-                    session.flush()
-                held[_key(row)] = _new(session, row, now)
+                new.append(_new(row, now))
+                held[_key(row)] = new[-1]
             case Kind.UPDATE if number is not None:
                 _change(number, row, now)
             case Kind.UPDATE if not _was_ours(session, row):  # older than Trunkline
-                held[_key(row)] = _new(session, row, now)
+                new.append(_new(row, now))
+                held[_key(row)] = new[-1]
             case Kind.RELEASE if number is not None:
                 _release(number, row.id, now)
                 held.pop(_key(row))
-    session.flush()
+    session.flush()  # what was released, before the same number is held anew
+    sets.insert(session.connection(), _TABLE, [{name: getattr(one, name) for name in _COLUMNS} for one in new])
 
 
 def _was_ours(session: Session, row: Request) -> bool:
@@ -97,8 +105,9 @@ def _key(row: Request) -> Key:
     return row.upstream, row.number or ""
 
 
-def _new(session: Session, row: Request, now: datetime) -> Number:
-    number = Number(
+def _new(row: Request, now: datetime) -> Number:
+    """Not of the session: written with all the others of its set."""
+    return Number(
         id=new_id(),
         requester_id=row.requester_id,
         upstream=row.upstream,
@@ -112,8 +121,6 @@ def _new(session: Session, row: Request, now: datetime) -> Number:
         held_since=now,
         changed_at=now,
     )
-    session.add(number)
-    return number
 
 
 def _change(number: Number, row: Request, now: datetime) -> None:

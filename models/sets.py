@@ -7,18 +7,16 @@ over the rows does as well.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic_core import to_json
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, CursorResult
 
-from models.base import insert_on
+from models.base import UtcDateTime, insert_on
 
 Refine = Callable[[Any], Any]
 """Adds to an INSERT what is to happen with a row that is there already, or what it returns. A function of a module, not
@@ -37,7 +35,7 @@ def insert(connection: Connection, table: sa.Table, rows: Sequence[Values], refi
         return []
     names = tuple(rows[0])
     if _is_remote(connection):
-        done = connection.execute(_insert_given(table, names, refine), {"given": _json(rows)})
+        done = connection.execute(_insert_given(table, names, refine), {"given": _json(table, rows)})
     else:
         statement = insert_on(connection)(table)
         done = connection.execute(refine(statement) if refine else statement, rows)
@@ -66,7 +64,7 @@ def update(
     if _is_remote(connection):
         if not are_locked:
             connection.execute(_lock(table), {"ids": [row["id"] for row in rows]})
-        done = connection.execute(_update_given(table, tuple(columns), tuple(held)), {"given": _json(rows)})
+        done = connection.execute(_update_given(table, tuple(columns), tuple(held)), {"given": _json(table, rows)})
     else:
         values = [{_parameter(name): row[name] for name in names} for row in rows]
         done = connection.execute(_update_one(table, tuple(columns), tuple(held)), values)
@@ -77,22 +75,23 @@ def _is_remote(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def _json(rows: Sequence[Values]) -> str:
-    return json.dumps(rows, default=_text, check_circular=False)
+def _json(table: sa.Table, rows: Sequence[Values]) -> str:
+    """All values as PostgreSQL reads them. Raises ValueError for what it cannot hold, or a time without a zone."""
+    names = tuple(rows[0])
+    moments, binaries = _of_type(table, names, UtcDateTime), _of_type(table, names, sa.LargeBinary)
+    for row in rows:
+        for name in moments:
+            moment = row[name]
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(f"a time without a zone: {moment!r}")
+    if binaries:
+        rows = [{**row, **{name: f"\\x{row[name].hex()}" for name in binaries}} for row in rows]
+    return to_json(rows).decode()
 
 
-def _text(value: object) -> str:
-    """What JSON has no form for, as PostgreSQL reads it. Raises ValueError for a time without a zone."""
-    match value:
-        case UUID():
-            return str(value)
-        case bytes():
-            return f"\\x{value.hex()}"
-        case datetime(tzinfo=None):
-            raise ValueError(f"a time without a zone: {value!r}")
-        case datetime():
-            return value.isoformat()
-    raise TypeError(f"cannot be written in a set: {type(value).__name__}")
+@cache
+def _of_type(table: sa.Table, names: tuple[str, ...], kind: type[Any]) -> tuple[str, ...]:
+    return tuple(name for name in names if isinstance(_type(table, name), kind))
 
 
 def _parameter(name: str) -> str:
@@ -108,7 +107,7 @@ def _given(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
 
 
 def _type(table: sa.Table, name: str) -> sa.types.TypeEngine[Any]:
-    return table.c[name.removeprefix(_HELD)].type
+    return table.c[name if name in table.c else name.removeprefix(_HELD)].type
 
 
 @cache
