@@ -32,6 +32,7 @@ class Batch(Base):
             sqlite_where=sa.text("finished_at IS NULL"),
         ),
         sa.Index("ix_batches_source", "requester_id", "source_digest"),
+        sa.Index("ix_batches_list", "requester_id", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -1,0 +1,316 @@
+"""No statement that people or programs wait for reads a whole table that grows: the plans of all that are executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.engine import Engine
+
+from models import parking, reservation, upstream
+from models.base import Base, make_engine, new_id, read, utc_now, write
+from models.delivery import Delivery
+from models.inbox import Purpose, keep
+from models.request import Kind, Request
+from models.requester import DEFAULT_REQUESTER
+from models.state import State
+from tests import services
+from tests.bench.filling import fill
+from tests.factory import make_requests
+from tests.receiver import BODY, Api, csv_file, declared, receiver, row, settings_for
+from tests.working import NAME, ScriptedUpstream, working
+from worker import relay, stock, workflow
+from worker.deliver import deliver
+from worker.inbox import read_inbox
+from worker.loop import Loop
+from worker.runtime import Runtime
+from worker.upstreams.base import Accepted, Completed, OutcomeUnknown, Rejected
+
+SMALL = {
+    "alembic_version", "api_keys", "endpoints", "heartbeats", "reconciliations", "requesters", "stock_watches",
+    "upstream_pauses",
+}  # fmt: skip
+"""Tables that do not grow with the work."""
+
+WHOLE = re.compile(r"pg_catalog|FROM request_counts\s+GROUP BY request_counts.upstream, request_counts.state\s*$")
+"""What is asked about all counts reads all of them, some rows for each batch: the metrics, and `upstream status`."""
+
+ELSEWHERE = {"/v1/stock", "/healthz", "/openapi.json", "/docs"}
+"""The vendor is asked there, or nobody."""
+
+OWNERS = (DEFAULT_REQUESTER, "another", "third", "fourth", "fifth")
+
+COMPLETED, OTHERS = 4_000, 50
+"""Requests of each of them, and of the first that failed or wait: enough that nobody would read all of it to find some
+rows. (Of a table of a few pages PostgreSQL reads all, and is right.)"""
+
+EVENTS = ({"number": "+61380000001"}, {"since": "2026-01-01T00:00:00Z"})
+
+PARTIAL = {
+    str(index.name)
+    for table in Base.metadata.tables.values()
+    for index in table.indexes
+    if index.dialect_options["postgresql"]["where"] is not None
+}
+
+STOPPERS = {"Sort", "Aggregate", "Hash", "Hash Join"}
+"""They read all that is below them, before any of it goes on to a limit."""
+
+RUNS = 7
+"""Of a prepared statement. Five are planned with their values; then PostgreSQL compares what a plan for any values
+would cost."""
+
+PARAMETER = re.compile(r"%\((\w+)\)s")
+
+Statements = dict[str, Mapping[str, Any]]
+
+
+@dataclass
+class Listener:
+    """What SQLAlchemy has executed, each statement once, with the parameters that it first had."""
+
+    said: Statements = field(default_factory=dict)
+
+    def hear(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        first = parameters[0] if isinstance(parameters, Sequence) and parameters else parameters
+        self.said.setdefault(statement, first or {})
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_server: services.Postgres, _postgres_template: str) -> Iterator[str]:
+    """The URL of a database that all these tests share: none takes anything away."""
+    postgres_server.execute(f"CREATE DATABASE trunkline_plans TEMPLATE {_postgres_template}")
+    url = postgres_server.database_url("trunkline_plans")
+    for owner in OWNERS:
+        fill(_conninfo(url), COMPLETED, owner=owner)
+    for state in (State.FAILED, State.QUEUED):
+        fill(_conninfo(url), OTHERS, state)
+    yield url
+    postgres_server.execute("DROP DATABASE trunkline_plans WITH (FORCE)")
+
+
+@pytest.fixture
+def postgresql(filled: str) -> Iterator[Engine]:
+    engine = make_engine(filled)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def heard() -> Iterator[Statements]:
+    listener = Listener()
+    sqlalchemy_event.listen(Engine, "before_cursor_execute", listener.hear)
+    yield listener.said
+    sqlalchemy_event.remove(Engine, "before_cursor_execute", listener.hear)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, postgresql: Engine, tmp_path: Path) -> Iterator[Api]:
+    """The receiver on PostgreSQL alone."""
+    with receiver(settings_for(monkeypatch, _url(postgresql), str(tmp_path)), postgresql) as running:
+        yield running
+
+
+@pytest.fixture
+def runtime(
+    monkeypatch: pytest.MonkeyPatch, postgresql: Engine, tmp_path: Path, loop: Loop, client: ScriptedUpstream
+) -> Iterator[Runtime]:
+    with working(monkeypatch, postgresql, str(tmp_path), loop, client) as made:
+        yield made
+
+
+def test_what_is_asked_over_http_is_found_by_indexes(api: Api, postgresql: Engine, heard: Statements) -> None:
+    completed, queued = (one(postgresql, Request.state == state) for state in (State.COMPLETED, State.QUEUED))
+    heard.clear()
+    names = [completed.number, "(03) 8000 0001", completed.custom_id, completed.upstream_reference, str(completed.id)]
+    batch = {"batch": completed.batch_id}
+    questions: dict[str, Sequence[Mapping[str, Any]]] = {
+        "/v1/requests": [
+            *({"state": state.value} for state in State),
+            {"upstream": "avanser"},
+            {"kind": "provision"},
+            {"reason": "upstream_rejected"},
+            {"contradicted": "true"},
+            {"state": "failed", "reason": "upstream_rejected"},
+            batch,
+            batch | {"state": "failed"},
+            *({"q": name} for name in names),
+        ],
+        "/v1/numbers": [
+            {"released": "true"},
+            {"released": "any"},
+            {"upstream": "avanser"},
+            *({"q": name} for name in names),
+        ],
+        "/v1/calls": EVENTS,
+        "/v1/messages": EVENTS,
+        "/v1/deliveries": [
+            {"state": "failed"},
+            {"state": "pending"},
+            {"state": "delivered"},
+            {"request": completed.id},
+        ],
+        "/v1/batches": [],
+        "/v1/endpoints": [],
+    }
+    others = [
+        "/v1/reconciliation", "/readyz", "/metrics",
+        f"/v1/requests/{completed.id}", f"/v1/requests/{completed.id}/timeline",
+        f"/v1/requests/{completed.id}/explain", f"/v1/requests/{queued.id}/explain",
+        f"/v1/batches/{completed.batch_id}", f"/v1/batches/{completed.batch_id}/results.csv",
+        f"/v1/batches/{completed.batch_id}/results.ndjson", f"/v1/numbers/{completed.number}",
+    ]  # fmt: skip
+    for path, queries in questions.items():
+        for query in ({}, {"cursor": completed.id}, *queries):
+            answer = api.get(path, query_string=query)
+            assert answer.status_code == 200, (path, query, answer.text)
+    for path in others:
+        assert api.get(quote(path)).status_code == 200, path
+
+    routes = {api.app.url_map.bind("").match(path, "GET", return_rule=True)[0].rule for path in [*questions, *others]}
+    assert {one.path for one in declared() if one.method == "GET"} == routes | ELSEWHERE
+    assert_by_index(postgresql, heard)
+
+
+def test_what_is_taken_and_steered_over_http_is_found_by_indexes(
+    api: Api, postgresql: Engine, heard: Statements
+) -> None:
+    completed, queued = (one(postgresql, Request.state == state) for state in (State.COMPLETED, State.QUEUED))
+    (delivery,) = read(postgresql, lambda session: session.scalars(sa.select(Delivery).limit(1)).all())
+    heard.clear()
+    for _ in range(2):
+        assert api.post("/v1/requests", json=BODY, headers={"Idempotency-Key": "once"}).status_code in (200, 202)
+        file = csv_file([row("new-1"), row("new-2"), row("filled-3")])
+        assert api.post("/v1/batches?partial=true", data=file, media_type="text/csv").status_code == 202
+    assert api.post(f"/callbacks/avanser/{api.token(of=completed.id)}", json={"status": "completed"}).status_code == 200
+    number = quote(str(completed.number))
+    assert api.call("PATCH", f"/v1/numbers/{number}", json={"spec": {"name": "new"}}).status_code == 202
+    assert api.call("DELETE", f"/v1/numbers/{number}?now=true").status_code == 202
+    assert api.call("DELETE", f"/v1/numbers/{number}?now=true").status_code == 200
+    assert api.post(f"/v1/requests/{queued.id}/retry").status_code == 200
+    assert api.post(f"/v1/requests/{queued.id}/cancel").status_code == 200
+    assert api.post(f"/v1/deliveries/{delivery.id}/replay").status_code == 202
+    assert_by_index(postgresql, heard)
+
+
+def test_what_workers_and_the_relay_look_for_is_found_by_indexes(
+    runtime: Runtime, postgresql: Engine, client: ScriptedUpstream, heard: Statements
+) -> None:
+    now = runtime.clock.now()
+    alive: dict[str, Any] = {"due_at": now, "deadline": now + timedelta(days=1), "notify_url": "http://127.0.0.1:1/"}
+    for outcome in (Accepted("+61280740801", "ref"), Completed("+61280740802"), Rejected(), OutcomeUnknown("gone")):
+        client.on_submit = outcome
+        make_requests(postgresql, **alive)
+        (change,) = make_requests(postgresql, kind=Kind.UPDATE, number="+61380000001", **alive)
+        workflow.advance(runtime, NAME)
+        stock.look(runtime, NAME)
+        came(postgresql, change)
+        read_inbox(runtime)
+        deliver(runtime)
+    _watch_over(postgresql, now)
+    write(postgresql, lambda session: upstream.pause(session, NAME, "by_person", "", "ada", now))
+    workflow.advance(runtime, NAME)
+    _watch_over(postgresql, now)
+    write(postgresql, lambda session: upstream.resume(session, NAME))
+    _watch_over(postgresql, now)
+    written = {table for said in heard for table in re.findall(r"^\s*UPDATE (\w+)", said)}
+    assert written >= {"requests", "deliveries", "inbox"}
+    assert_by_index(postgresql, heard)
+
+
+def _watch_over(engine: Engine, now: datetime) -> None:
+    """As the relay does, but for its hints."""
+    read(engine, lambda session: relay.count_all(session, now))
+    write(engine, lambda session: relay.finish_batches(session, now))
+    write(engine, lambda session: parking.sort_out(session, now))
+    write(engine, lambda session: reservation.forget(session, now))
+
+
+def test_a_statement_that_reads_all_of_a_table_is_found_out(postgresql: Engine, heard: Statements) -> None:
+    read(postgresql, lambda session: session.scalars(sa.select(Request).where(Request.custom_group == "vic")).all())
+    read(postgresql, lambda session: session.scalars(sa.select(Request).where(Request.number.is_(None))).all())
+    read(postgresql, lambda session: session.scalars(sa.select(Request).order_by(Request.id).limit(9)).all())
+    found = reads_of_everything(postgresql, heard)
+    assert len(found) == 1
+    assert "custom_group = " in found[0]
+
+
+def one(engine: Engine, condition: sa.ColumnElement[bool]) -> Request:
+    statement = sa.select(Request).where(condition).order_by(Request.id).limit(1)
+    return read(engine, lambda session: session.scalars(statement).one())
+
+
+def came(engine: Engine, id_: UUID) -> None:
+    """A callback, which says nothing that is understood."""
+    now = utc_now()
+    values = {"id": new_id(), "upstream": NAME, "purpose": Purpose.CALLBACK, "request_id": id_, "digest": "0" * 64}
+    values |= {"method": "POST", "query": "", "content_type": None, "body": b"", "received_at": now, "due_at": now}
+    write(engine, lambda session: keep(session.connection(), [values | {"fence": 0, "attempts": 0}]))
+
+
+def assert_by_index(engine: Engine, heard: Statements) -> None:
+    assert len(heard) > 10
+    found = reads_of_everything(engine, heard)
+    assert not found, "\n\n".join(found)
+
+
+def reads_of_everything(engine: Engine, heard: Statements) -> list[str]:
+    """The statements that would read a whole table that grows, with the values that they had here, each with what reads
+    it."""
+    found = []
+    with engine.connect() as connection:  # with the settings of all our connections
+        cursor = psycopg.ClientCursor(connection.connection.driver_connection)  # type: ignore[arg-type]
+        cursor.execute("SET enable_seqscan = off")
+        for statement, given in list(heard.items()):
+            if not re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT|WITH)\b", statement) or WHOLE.search(statement):
+                continue
+            first, *_, kept = _plans(cursor, statement, given)
+            if bad := [*_whole_reads(first), *_whole_reads(kept)]:
+                found.append(f"{', '.join(bad)}\n{statement}")
+        connection.invalidate()
+    return found
+
+
+def _plans(cursor: psycopg.ClientCursor[Any], statement: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The plan of a statement the first time that it is run in a connection, and each further time, until it is seen
+    whether PostgreSQL keeps one that is for any values."""
+    names = list(dict.fromkeys(PARAMETER.findall(statement)))
+    numbered = PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", statement).replace("%%", "%")
+    values = f"({', '.join(f'%({name})s' for name in names)})" if names else ""
+    cursor.execute(f"PREPARE asked AS {numbered}".encode())
+    run = f"EXPLAIN (FORMAT JSON) EXECUTE asked{values}".encode()
+    plans = [cursor.execute(run, given).fetchall()[0][0][0]["Plan"] for _ in range(RUNS)]
+    cursor.execute("DEALLOCATE asked")
+    return plans
+
+
+def _whole_reads(plan: Mapping[str, Any], table: str = "", *, is_limited: bool = False) -> Iterator[str]:
+    """What in a plan reads a whole table that grows: itself, or an index from one end to the other. An index of few
+    rows may be read so, and any by who stops after some rows, all of which are wanted."""
+    table = plan.get("Relation Name", table)
+    kind, index = plan["Node Type"], plan.get("Index Name")
+    is_limited = is_limited or kind == "Limit"
+    is_whole = index is not None and index not in PARTIAL and "Index Cond" not in plan
+    stops = is_limited and "Filter" not in plan
+    if table not in SMALL and (kind == "Seq Scan" or (is_whole and not stops)):
+        yield f"{kind} of {index or table}"
+    for part in plan.get("Plans", ()):
+        yield from _whole_reads(part, table, is_limited=is_limited and kind not in STOPPERS)
+
+
+def _conninfo(url: str) -> str:
+    return url.replace("+psycopg", "")
+
+
+def _url(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
