@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -19,6 +20,9 @@ MOST_DEPTH = 32
 """Levels of nesting. The deepest documented body has five."""
 
 LARGEST_INTEGER = 2**63 - 1
+
+_LARGE = re.compile(r"[0-9](?:[eE]|[0-9]{18})")
+"""What a number beyond `LARGEST_INTEGER` has at the least: as many digits, or an exponent."""
 
 _LONGEST_NUMBER = 400
 """Characters, beyond which a number is not even converted: Python takes quadratic time over them."""
@@ -35,8 +39,7 @@ def parse(raw: bytes) -> tuple[Any, list[Fault]]:
     except UnicodeDecodeError as error:
         raise Unreadable(f"not UTF-8: byte {error.start + 1} cannot be read") from None
     try:
-        value = DECODER.decode(text)
-        return value, faults_in(value)
+        return _decoded(text)
     except json.JSONDecodeError as error:
         raise Unreadable(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
@@ -46,12 +49,23 @@ def parse(raw: bytes) -> tuple[Any, list[Fault]]:
 def parse_line(text: str) -> tuple[Any, list[Fault]]:
     """As `parse`, for one line of a larger text: the place of an error is a column alone."""
     try:
-        value = DECODER.decode(text)
-        return value, faults_in(value)
+        return _decoded(text)
     except json.JSONDecodeError as error:
         raise Unreadable(f"not JSON: {error.msg} (column {error.colno})") from None
     except RecursionError:
         raise Unreadable(f"nested more than {MOST_DEPTH} levels deep") from None
+
+
+def _decoded(text: str) -> tuple[Any, list[Fault]]:
+    value = DECODER.decode(text)
+    return value, [] if _is_harmless(text) else faults_in(value)
+
+
+def _is_harmless(text: str) -> bool:
+    """Whether one look at the text shows that it holds nothing of what is looked for, as it does of nearly all."""
+    can_spell_anything = "\\u" in text or "\0" in text or not text.isascii()
+    is_shallow = text.count("{") + text.count("[") <= MOST_DEPTH
+    return is_shallow and not can_spell_anything and _LARGE.search(text) is None
 
 
 def faults_in(value: Any) -> list[Fault]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from types import TracebackType
 from typing import Self
 
@@ -42,6 +43,10 @@ class Double:
     value: str
 
 
+_VALUES = attrgetter(*(one.name for one in fields(Spooled)))
+"""`dataclasses.astuple` copies every value, which cost a tenth of a bulk intake."""
+
+
 class Spool:
     """A temporary database without a name: SQLite keeps it in memory while it is small and on disk when it is
     not, and the operating system removes it whatever becomes of us."""
@@ -62,7 +67,7 @@ class Spool:
 
     def add(self, rows: Sequence[Spooled]) -> None:
         self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO row VALUES (?,?,?,?,?,?,?,?,?)", map(astuple, rows))
+        self._database.executemany("INSERT INTO row VALUES (?,?,?,?,?,?,?,?,?)", map(_VALUES, rows))
         self._database.execute("COMMIT")
 
     def doubles(self) -> Iterator[Double]:

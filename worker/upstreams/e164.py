@@ -43,10 +43,12 @@ def to_e164(text: str, country: str | None = None) -> str:
 def _readings(digits: str, has_plus: bool, country: str | None) -> Iterator[PhoneNumber]:
     """What `digits` may mean, the likeliest first."""
     international = _parsed("+" + digits, None)
+    if international is not None and (has_plus or international.country_code == _calling_code(country)):
+        yield international  # mostly the end of it: to read it in another way as well costs as much again
+        international = None
     national = None if has_plus or country is None else _parsed(digits, country)
-    starts_as_here = international is not None and international.country_code == _calling_code(country)
     # Of `1300878664` and `12025550123`, both without a plus, only the first is an Australian number.
-    national_first = national is not None and not starts_as_here and phonenumbers.is_valid_number(national)
+    national_first = national is not None and phonenumbers.is_valid_number(national)
     for reading in (national, international) if national_first else (international, national):
         if reading is not None:
             yield reading
