@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -22,13 +23,27 @@ MOST_AT_ONCE = 4
 """Hints for one queue sent together: enough to set every process of a worker going."""
 
 BREATH = timedelta(milliseconds=40)
-"""After a hint, the next ones are gathered for so long: under load, a hundred callbacks become one message."""
+"""After a hint for a queue, the next ones for it are gathered for so long: under load, a hundred become one message."""
+
+LONGEST_BREATH = timedelta(milliseconds=160)
+"""For what is read in sets: as long as hints for it keep coming each breath is twice the one before, up to this. Who
+comes when all is quiet is hinted at once."""
 
 _TASKS: Mapping[str, tuple[str, list[Any]]] = {
     INBOX: ("trunkline.read_inbox", []),
     DELIVERIES: ("trunkline.deliver", []),
     **{queue: ("trunkline.advance", [name]) for name, queue in UPSTREAM_QUEUES.items()},
 }
+
+_LONGEST: Mapping[str, timedelta] = {INBOX: LONGEST_BREATH, DELIVERIES: LONGEST_BREATH}
+
+
+@dataclass(slots=True)
+class _Breath:
+    """Of one queue."""
+
+    length: timedelta = BREATH
+    until: float = 0.0  # monotonic seconds
 
 
 class _Sender:
@@ -37,14 +52,17 @@ class _Sender:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self._wanted: dict[str, int] = {}
+        self._breaths = {queue: _Breath() for queue in _TASKS}
         self._condition = threading.Condition()
         self._busy = False
         threading.Thread(target=self._run, name="hints", daemon=True).start()
 
     def want(self, queue: str, count: int) -> None:
         with self._condition:
+            is_new = queue not in self._wanted
             self._wanted[queue] = min(MOST_AT_ONCE, max(count, self._wanted.get(queue, 0)))
-            self._condition.notify_all()
+            if is_new:  # else the thread knows: to wake it for every callback would cost each of them
+                self._condition.notify_all()
 
     def flush(self, within: timedelta) -> bool:
         give_up_at = time.monotonic() + within.total_seconds()
@@ -59,15 +77,31 @@ class _Sender:
     def _run(self) -> None:
         while True:
             with self._condition:
-                while not self._wanted:
-                    self._condition.wait()
-                wanted, self._wanted, self._busy = self._wanted, {}, True
-            for queue, count in wanted.items():
+                while not (due := self._due()):
+                    self._condition.wait(self._until_next())
+                self._busy = True
+            for queue, count in due.items():
                 _send(queue, count)
             with self._condition:
+                for queue in due:
+                    self._take_breath(queue)
                 self._busy = False
                 self._condition.notify_all()
-            time.sleep(BREATH.total_seconds())
+
+    def _due(self) -> dict[str, int]:
+        """What is wanted of queues that have had their breath; it is wanted no longer."""
+        now = time.monotonic()
+        return {queue: self._wanted.pop(queue) for queue in list(self._wanted) if self._breaths[queue].until <= now}
+
+    def _until_next(self) -> float | None:
+        ends = [self._breaths[queue].until for queue in self._wanted]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _take_breath(self, queue: str) -> None:
+        breath, now = self._breaths[queue], time.monotonic()
+        is_quiet = now - breath.until > breath.length.total_seconds()
+        breath.length = BREATH if is_quiet else min(2 * breath.length, _LONGEST.get(queue, BREATH))
+        breath.until = now + breath.length.total_seconds()
 
 
 def _send(queue: str, count: int) -> None:
