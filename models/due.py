@@ -65,8 +65,16 @@ class Claim:
         return self.request.unanswered > ALONE_AFTER
 
 
-def claim_requests(session: Session, upstream_name: str, limit: int, now: datetime, lease: timedelta) -> list[Claim]:
-    """Take up to `limit` requests that are due at one upstream, single ones before those of batches.
+def claim_requests(
+    session: Session,
+    upstream_name: str,
+    limit: int,
+    now: datetime,
+    lease: timedelta,
+    priorities: Sequence[int] = PRIORITIES,
+) -> list[Claim]:
+    """Take up to `limit` requests that are due at one upstream, all of the first of these priorities that has any: who
+    is in a hurry does not wait until many others are written down.
 
     Those that waited past their deadline are ended here and not returned. A paused upstream is asked about
     orders that are out, but gets no new ones.
@@ -75,12 +83,12 @@ def claim_requests(session: Session, upstream_name: str, limit: int, now: dateti
     claims: list[Claim] = []
     for _ in range(ROUNDS):
         wanted = limit - len(claims)
-        rows = _due_requests(session, upstream_name, wanted, now, may_order)
+        rows = _due_requests(session, upstream_name, wanted, now, may_order, priorities)
         if rows and not claims and _is_suspect(rows[0]):
             return _claimed(session, rows[:1], now, now + lease)
         others = [row for row in rows if not _is_suspect(row)]
         claims += _claimed(session, others, now, now + lease)
-        if len(others) < wanted or len(claims) == limit:
+        if len(claims) == limit or not others or (claims and len(others) < wanted):
             break
     return claims
 
@@ -102,19 +110,24 @@ def _claimed(session: Session, rows: Sequence[Request], now: datetime, until: da
     ]
 
 
-def _due_requests(session: Session, upstream_name: str, limit: int, now: datetime, may_order: bool) -> list[Request]:
-    rows: list[Request] = []
-    for priority in PRIORITIES:
-        if len(rows) == limit:
-            break
+def _due_requests(
+    session: Session,
+    upstream_name: str,
+    limit: int,
+    now: datetime,
+    may_order: bool,
+    priorities: Sequence[int],
+) -> list[Request]:
+    for priority in priorities:
         statement = sa.select(Request).where(
             Request.upstream == upstream_name, Request.priority == priority, Request.due_at <= now
         )
         if not may_order:
             statement = statement.where(is_out())
-        statement = statement.order_by(Request.due_at).limit(limit - len(rows)).with_for_update(skip_locked=True)
-        rows += session.scalars(statement)
-    return rows
+        statement = statement.order_by(Request.due_at).limit(limit).with_for_update(skip_locked=True)
+        if rows := list(session.scalars(statement)):
+            return rows
+    return []
 
 
 def _waiting_move(row: Request, earlier: Request, now: datetime) -> Move:
@@ -164,33 +177,27 @@ def _claiming_move(row: Request, now: datetime, until: datetime, earlier: Reques
 
 def claim(session: Session, table: type[Row], limit: int, now: datetime, lease: timedelta) -> list[Row]:
     """Take up to `limit` deliveries or inbox rows that are due. They come as they are after the claim."""
-    rows = list(
-        session.scalars(
-            sa.select(table)
-            .where(table.due_at <= now)
-            .order_by(table.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
+    some = sa.select(table.id).where(table.due_at <= now).order_by(table.due_at).limit(limit)
+    # As a CTE, which is read once: a plain subquery may be, in some plans, once for each row, past its limit.
+    due = some.with_for_update(skip_locked=True).cte("due")
+    statement = (
+        sa.update(table)
+        .where(table.id.in_(sa.select(due.c.id)))
+        .values(fence=table.fence + 1, attempts=table.attempts + 1, due_at=now + lease)
+        .returning(table)
+        .execution_options(synchronize_session=False)
     )
-    for row in rows:
-        session.expunge(row)
-        row.fence, row.attempts, row.due_at = row.fence + 1, row.attempts + 1, now + lease
-    settle(session, table, rows, ("fence", "attempts", "due_at"))
+    rows = sorted(session.scalars(statement), key=lambda row: row.id)  # the oldest first
+    session.expunge_all()
     return rows
 
 
 def settle(session: Session, table: type[Row], rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Write these columns of rows that we hold, in id order; a row that was claimed anew since is left alone.
-
-    When `fence` itself is among the columns, it is a claim: the rows are locked, and their old fence is one less.
-    """
-    claiming = int("fence" in columns)
+    """Write these columns of rows that we hold; a row that was claimed anew since is left alone."""
     values: list[dict[str, Any]] = [
-        {"id": row.id, "held_fence": row.fence - claiming} | {name: getattr(row, name) for name in columns}
-        for row in rows
+        {"id": row.id, "held_fence": row.fence} | {name: getattr(row, name) for name in columns} for row in rows
     ]
-    sets.update(session.connection(), table.__table__, values, columns, held=("fence",), are_locked=bool(claiming))  # type: ignore[arg-type]
+    sets.update(session.connection(), table.__table__, values, columns, held=("fence",), are_locked=False)  # type: ignore[arg-type]
 
 
 def count_due_requests(session: Session, upstream_name: str, now: datetime) -> int:

@@ -45,7 +45,11 @@ class Loop:
                 raise
 
         async def everything() -> None:
-            await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+            asked = []
+            for item in items:
+                asked.append(asyncio.create_task(one(item)))
+                await asyncio.sleep(0)  # whoever came meanwhile goes next, and not behind all of these
+            await asyncio.gather(*asked, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(everything(), self._loop)
         left = len(items)

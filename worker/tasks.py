@@ -6,6 +6,7 @@ from typing import Any
 
 from celery.signals import worker_process_shutdown
 
+from models.request import Priority
 from worker import deliver as delivering
 from worker import hints, relay, runtime, stock, workflow
 from worker import inbox as reading
@@ -23,7 +24,13 @@ def advance(upstream: str) -> None:
         if stock.look(here, upstream) or more:
             hints.upstream(upstream)
 
-    here.lanes.run(upstream, work)
+    def hurry() -> None:
+        if workflow.advance(here, upstream, [Priority.SINGLE]):
+            hints.upstream(upstream)
+
+    if not here.lanes.run(upstream, work):
+        # A bulk job has all of them: there is one more, which it never gets.
+        here.lanes.run(f"{upstream}, single", hurry)
 
 
 @app.task(name="trunkline.read_inbox")

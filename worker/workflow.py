@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from models import event, number, stock_watch
 from models.base import REFUSED_VALUE, read, write
 from models.clock import Clock
-from models.due import Claim, Step, claim_requests
+from models.due import PRIORITIES, Claim, Step, claim_requests
 from models.event import Entry, EventKind
-from models.request import Kind
+from models.request import Kind, Priority
 from models.state import Reason, State
 from models.transition import Landing, Move, apply, lock, transition
 from worker import stock
@@ -46,7 +46,7 @@ class Result:
     at: datetime
 
 
-def advance(runtime: Runtime, name: str) -> bool:
+def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES) -> bool:
     """Bring forward what is due at one upstream, one chunk of it. Says whether there may be more."""
     settings, clock = runtime.settings.upstreams[name], runtime.clock
     client = runtime.client(name)
@@ -59,14 +59,20 @@ def advance(runtime: Runtime, name: str) -> bool:
     sent_until = clock.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
     try:
         claims = write(
-            runtime.engine, lambda session: claim_requests(session, name, granted, clock.now(), settings.lease)
+            runtime.engine,
+            lambda session: claim_requests(session, name, granted, clock.now(), settings.lease, priorities),
         )
         runtime.limits.give_back(permits, granted - len(claims), unused=True)
         too_late = _ask_and_record(runtime, client, claims, permits, sent_until)
         pace.heard(len(claims), too_late)
     finally:
         runtime.limits.give_back(permits, permits.count)
-    return len(claims) == granted or any(claim.is_alone for claim in claims)
+    return len(claims) == granted or any(_hides_others(claim) for claim in claims)
+
+
+def _hides_others(claim: Claim) -> bool:
+    """Whether it was claimed although more, of another kind, may be due."""
+    return claim.is_alone or claim.request.priority == Priority.SINGLE
 
 
 def _ask_and_record(
