@@ -26,8 +26,9 @@ from webhook_receiver.metrics import FOLDER_VARIABLE
 from worker.serving import set_up_logging
 from worker.settings import Settings, load
 
-THREADS = 8
-"""Of Python, in each process. A thread waits for the database most of its time; more of them wait for the GIL."""
+THREADS = 16
+"""Of Python, in each process. Callbacks that wait for one another share a transaction: with 8 threads a callback cost
+0.70 ms of CPU, with 16 0.58, with 32 and 64 as much, since more of them wait for the GIL."""
 
 BACKLOG = 2048
 """Connections that the kernel holds for us while all threads are busy."""
