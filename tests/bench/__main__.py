@@ -13,11 +13,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import picture
-from tests.bench.end_to_end import rows as end_to_end
+from tests.bench import broker, callbacks, end_to_end, growth, intake, lists, memory, picture, scaling, urgent
+from tests.bench.alone import Part
 from tests.bench.machine import machine
 from tests.bench.row import as_json, as_table
 from tests.bench.stage import stage
+
+PARTS: tuple[Part, ...] = (
+    end_to_end.rows,
+    intake.rows,
+    callbacks.rows,
+    urgent.rows,
+    memory.rows,
+    growth.rows,
+    lists.rows,
+    broker.rows,
+    scaling.rows,
+)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -27,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(".bench"))
     arguments = parser.parse_args(words)
     with stage() as on:
-        rows = end_to_end(on, is_full=arguments.size == "full", rounds=arguments.rounds)
+        rows = [row for part in PARTS for row in part(on, is_full=arguments.size == "full", rounds=arguments.rounds)]
     table = f"{machine()}\n\n{as_table(rows)}"
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "table.md").write_text(table)

@@ -6,9 +6,7 @@ gunicorn and waitress are no dependencies of Trunkline; one that is not installe
 """
 
 import argparse
-import asyncio
 import importlib.util
-import itertools
 import os
 import secrets
 import signal
@@ -20,25 +18,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
-from uuid import uuid4
 
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from models.base import make_engine, read
-from models.inbox import Purpose, Received
+from models.inbox import Received
 from models.migrations import upgrade
 from tests import services
-from worker.signing import Tokens
+from tests.bench.callbacks import callback_paths
+from tests.bench.load import load
 
 PORT = 18_765
 START_DEADLINE = 15.0  # seconds
-WARM_UP = 1.0  # seconds
-
-BODY = (
-    b'{"account_id":"7xxx","request_id":"a852650a-0000-11e8-%012x","custom_id":"","custom_group":"",'
-    b'"service_number":"61280740801","answer_point":"61132307","message":"","status":"completed"}'
-)
 
 
 def commands(processes: int, threads: int) -> dict[str, list[str]]:
@@ -58,49 +49,6 @@ def commands(processes: int, threads: int) -> dict[str, list[str]]:
             *here, "waitress", f"--listen=127.0.0.1:{PORT}", f"--threads={threads}", "--call", factory,
         ],
     }  # fmt: skip
-
-
-class Client(asyncio.Protocol):
-    """One kept connection: sends a callback, waits for its 200, sends the next."""
-
-    def __init__(self, path: bytes, numbers: Iterator[int], latencies: list[float], until: float) -> None:
-        self._head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        self._numbers, self._latencies, self._until = numbers, latencies, until
-        self.done = asyncio.get_running_loop().create_future()
-        self.wrong = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        body = BODY % next(self._numbers)
-        self._began = time.perf_counter()
-        self._transport.write(self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-
-    def data_received(self, data: bytes) -> None:
-        now = time.perf_counter()
-        self.wrong += not data.startswith(b"HTTP/1.1 200")
-        self._latencies.append(now - self._began)
-        if now < self._until:
-            self._send()
-        else:
-            self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_result(exc)
-
-
-async def load(path: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
-    loop = asyncio.get_running_loop()
-    numbers, latencies = itertools.count(secrets.randbits(40)), list[float]()
-    until = time.perf_counter() + seconds
-    clients = [Client(path, numbers, latencies, until) for _ in range(connections)]
-    await asyncio.gather(*(loop.create_connection(lambda c=c: c, "127.0.0.1", PORT) for c in clients))  # type: ignore[misc]
-    await asyncio.gather(*(client.done for client in clients))
-    return latencies, sum(client.wrong for client in clients)
 
 
 @contextmanager
@@ -136,23 +84,19 @@ def measure(name: str, command: Sequence[str], server: services.Postgres, argume
     url = server.database_url(f"bench_{name}")
     upgrade(url)
     secret = secrets.token_urlsafe(32)
-    path = f"/callbacks/avanser/{Tokens([SecretStr(secret)]).make('avanser', Purpose.CALLBACK, uuid4())}".encode()
     with TemporaryDirectory() as home:
+        (paths := Path(home) / "paths").write_text("\n".join(callback_paths(secret)))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
         environment |= {"TRUNKLINE_HOME": home, "TRUNKLINE_DATABASE_URL": url, "TRUNKLINE_SECRET_KEY": secret}
         environment |= {"TRUNKLINE_BROKER_URL": "redis://127.0.0.1:1/0"}
         with serving(command, environment, Path(home) / "log"):
-            asyncio.run(load(path, arguments.connections, WARM_UP))
-            latencies, wrong = asyncio.run(load(path, arguments.connections, arguments.seconds))
+            done = load(PORT, paths, connections=arguments.connections, seconds=arguments.seconds)
     engine = make_engine(url)
     kept = read(engine, lambda session: session.scalar(sa.select(sa.func.count()).select_from(Received)))
     engine.dispose()
-    latencies.sort()
-    middle, late = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
-    rate = len(latencies) / arguments.seconds
     return (
-        f"{name:<10} {rate:7.0f}/s   median {middle * 1000:5.1f} ms   p99 {late * 1000:6.1f} ms"
-        f"   not 200: {wrong}   rows kept in all: {kept}"
+        f"{name:<10} {done.rate:7.0f}/s   median {done.middle * 1000:5.1f} ms   p99 {done.late * 1000:6.1f} ms"
+        f"   not 200: {done.wrong}   answered and kept in all: {done.total} and {kept}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,11 @@ class Row:
             "met": self.is_met,
             "note": self.note,
         }
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The least of the values that this share of them do not exceed: 0.99 for the 99th percentile."""
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
 def as_json(rows: Iterable[Row]) -> str:

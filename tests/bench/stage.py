@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -19,6 +19,8 @@ from tests.sandbox import SandboxServer
 WEATHER: dict[str, Any] = {"latency_ms": {"min": 300, "max": 300}, "callback": {"delay": 1.0, "jitter": 0.0}}
 """The upstream answers after 300 ms and calls back after a second."""
 
+
+Kind = TypeVar("Kind", bound=Peer)
 
 SERVERS = ("postgresql", "redis", "sandbox")
 
@@ -31,7 +33,7 @@ class Stage:
     _numbers: Iterator[int] = field(default_factory=count, init=False)
 
     @contextmanager
-    def play(self, kind: type[Peer], **settings: Any) -> Iterator[Peer]:
+    def play(self, kind: type[Kind], **settings: Any) -> Iterator[Kind]:
         """A contender's processes on an empty database, an empty Redis and a sandbox with empty books."""
         name = f"bench_{next(self._numbers)}"
         self.postgres.execute(f"CREATE DATABASE {name}")

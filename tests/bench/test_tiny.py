@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import __main__ as bench
 from tests.bench import end_to_end
-from tests.bench.__main__ import main
-from tests.bench.end_to_end import OTHERS, OURS, TINY, Entry, run
-from tests.bench.row import Aim, Row, as_json, as_table
+from tests.bench.__main__ import PARTS, main
+from tests.bench.alone import Part
+from tests.bench.end_to_end import EMBEDDED, OTHERS, OURS, TINY, Entry, run
+from tests.bench.row import Aim, Row, as_json, as_table, percentile
 from tests.bench.stage import Stage, stage
 from tests.conftest import or_skip
 
@@ -27,15 +29,23 @@ def on() -> Iterator[Stage]:
         yield running
 
 
-@pytest.mark.parametrize("entry", [OURS, *OTHERS], ids=lambda entry: entry.label)
+@pytest.mark.parametrize("entry", [OURS, EMBEDDED, *OTHERS], ids=lambda entry: entry.label)
 def test_every_contender_still_runs_and_its_books_are_right(on: Stage, entry: Entry) -> None:
     done = run(on, entry.name, TINY, **entry.settings)
     assert done.is_right, str(done)
     assert done.rate > 0
 
 
+@pytest.mark.parametrize("part", PARTS[1:], ids=lambda part: part.__module__)
+def test_every_other_part_still_runs_and_its_books_are_right(on: Stage, part: Part) -> None:
+    measured = part(on, is_full=False, rounds=1)
+    assert measured
+    assert all(len(row.values) == 1 for row in measured)
+
+
 def test_the_command_leaves_a_table_figures_and_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(end_to_end, "OTHERS", OTHERS[-1:])
+    monkeypatch.setattr(bench, "PARTS", PARTS[:1])
     with or_skip():
         assert main(["--size", "tiny", "--rounds", "1", "--out", str(tmp_path)]) == 0
     rates = [row for row in json.loads((tmp_path / "results.json").read_text()) if row["name"] == "end to end"]
@@ -51,6 +61,11 @@ def test_a_row_is_a_median_beside_a_median() -> None:
     assert json.loads(as_json([row]))[0] | {"name": "end to end", "aim": "\u2265 12 times", "met": False}
     shown = "| end to end | 100 requests/s | 90 to 300 | plain | 10 requests/s | 10.00 | \u2265 12 times | no |"
     assert shown in as_table([row])
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 100), (0.99, 198), (1.0, 200)])
+def test_a_percentile_is_a_value_that_so_many_do_not_exceed(share: float, expected: float) -> None:
+    assert percentile(range(200, 0, -1), share) == expected
 
 
 @pytest.mark.parametrize(

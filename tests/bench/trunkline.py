@@ -27,7 +27,9 @@ class Trunkline(Peer):
 
     workers: int = 1
     children: int = 2  # of each worker
+    receivers: int = 2  # processes of the one receiver
     key: str = field(default="", init=False)
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), init=False)
 
     def environment(self) -> dict[str, str]:
         return {
@@ -35,7 +37,7 @@ class Trunkline(Peer):
             "TRUNKLINE_DATABASE_URL": self.database_url,
             "TRUNKLINE_BROKER_URL": self.redis_url,
             "TRUNKLINE_PUBLIC_URL": self._url,
-            "TRUNKLINE_SECRET_KEY": secrets.token_urlsafe(32),
+            "TRUNKLINE_SECRET_KEY": self.secret,
             "TRUNKLINE_AVANSER_URL": self.sandbox.avanser_url,
             "TRUNKLINE_AVANSER_USERNAME": USERNAME,
             "TRUNKLINE_AVANSER_PASSWORD": PASSWORD,
@@ -46,14 +48,14 @@ class Trunkline(Peer):
         }
 
     def prepare(self) -> None:
-        self.run("migrate")
+        said(self.begin("migrate"))
         self.key = self.run("keys", "create", "--name", "bench", "--scopes", "submit,read,operate,admin")["key"]
         ends = "request.completed,request.failed,request.held"
         endpoint = self.run("endpoints", "create", "--name", "crm", "--url", self.requester.url, "--types", ends)
         self.requester.set_up(endpoint["secret"])
 
     def start_receiver(self, port: int) -> None:
-        self._spawn("receiver", "worker.cli", "receiver", "--port", str(port))
+        self._spawn("receiver", "webhook_receiver", "--port", str(port), "--processes", str(self.receivers))
 
     def restart(self) -> None:
         for role in (f"worker-{number}" for number in range(self.workers)):
@@ -77,15 +79,34 @@ class Trunkline(Peer):
         return httpx.Client(base_url=self._url, timeout=300, headers={"Authorization": f"Bearer {self.key}"})
 
     def run(self, *words: str) -> dict[str, Any]:
-        """A command of the command line to its end, with what it says as JSON where it says any."""
-        says_json = [] if words[0] == "migrate" else ["--json"]
-        done = subprocess.run(
-            [sys.executable, "-m", "worker.cli", *words, *says_json],
-            cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False,
+        """A command of the command line to its end, and its answer."""
+        return dict(json.loads(said(self.begin(*words, "--json"))))
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """A command of the command line, begun; `said` waits for its end."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker.cli", *words],
+            cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"trunkline {' '.join(words)}: {done.stderr}")
-        return dict(json.loads(done.stdout)) if says_json else {}
+
+
+def said(command: subprocess.Popen[str]) -> str:
+    """What a command said, when it has ended. Raises RuntimeError where it failed."""
+    with command:
+        out, err = command.communicate()
+    if command.returncode:
+        raise RuntimeError(f"{command.args!r}: {err}")
+    return out
+
+
+@dataclass
+class ReceiverAlone(Trunkline):
+    """Nobody works on what it takes: for what the taking costs."""
+
+    receivers: int = 1
+
+    def restart(self) -> None:
+        """There is nobody to start."""
 
 
 def order(custom_id: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,27 +13,28 @@ from typing import Self
 import psutil
 
 LOOK = 0.5
-"""Seconds between two looks at the memory."""
+"""Seconds between two looks at the memory, where nobody says otherwise."""
 
 
 def cpu(root: int) -> float:
     """CPU seconds, user and system, of a process and of all its descendants, those that have ended among them."""
-    return sum(map(_seconds, _tree(root)))
+    return sum(map(_seconds, processes(root)))
 
 
 def memory(root: int) -> int:
     """Bytes of a process and its descendants. What they share counts once, divided among all who share it (PSS)."""
-    return sum(map(_pss, _tree(root)))
+    return sum(map(_pss, processes(root)))
 
 
 @dataclass
 class Meter:
     """From `with` to its end: what each role used. A role is a process with its descendants.
 
-    A thread of this process looks at the memory now and then; the CPU time is exact.
+    A thread of this process looks at the memory every `look` seconds; the CPU time is exact.
     """
 
     roles: Mapping[str, int]
+    look: float = LOOK
     cpu: dict[str, float] = field(default_factory=dict, init=False)  # seconds
     peak: dict[str, int] = field(default_factory=dict, init=False)  # bytes
 
@@ -55,11 +56,12 @@ class Meter:
         while True:
             for role, pid in self.roles.items():
                 self.peak[role] = max(self.peak.get(role, 0), memory(pid))
-            if self._is_over.wait(LOOK):
+            if self._is_over.wait(self.look):
                 return
 
 
-def _tree(root: int) -> Iterable[int]:
+def processes(root: int) -> list[int]:
+    """A process and its descendants, or nothing where it has ended."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(root)
         return [root, *(child.pid for child in process.children(recursive=True))]

@@ -1,6 +1,7 @@
 """The sandbox's ledger: complete, pageable, and still there after a kill."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def test_an_order_is_entered_with_all_that_tells_it_from_others(sandbox: Sandbox
         answer = avanser.post("/requests", json=body).json()["response"]
         eventually(lambda: sandbox.summary()["callbacks"]["acknowledged"] == 1)
     (entry,) = sandbox.ledger()
-    assert entry["at"] <= entry["completed_at"]
+    assert entry["arrived_at"] <= entry["at"] <= entry["completed_at"]
     timeless = {name: value for name, value in entry.items() if not name.endswith(("_at", "at"))}
     assert timeless == {
         "seq": 1,
@@ -52,6 +53,15 @@ def test_an_order_is_entered_with_all_that_tells_it_from_others(sandbox: Sandbox
         "callbacks_acknowledged": 1,
         "key": TOKEN,
     }
+
+
+def test_an_order_is_known_to_have_arrived_before_the_upstream_took_its_time(sandbox: SandboxServer) -> None:
+    sandbox.script(latency_ms={"min": 200, "max": 200})
+    began = time.time()
+    with sandbox.avanser() as avanser:
+        avanser.post("/requests", json=order())
+    (entry,) = sandbox.ledger()
+    assert began <= entry["arrived_at"] <= entry["at"] - 0.2
 
 
 def test_two_orders_under_one_token_are_bought_twice(sandbox: SandboxServer) -> None:

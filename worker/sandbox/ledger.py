@@ -28,7 +28,7 @@ class Entry:
     """One effect: a number bought, a service changed, a number released."""
 
     seq: int
-    at: float  # seconds since the epoch
+    at: float  # seconds since the epoch, after the scripted latency
     upstream: str
     kind: str
     account: str = ""
@@ -39,6 +39,7 @@ class Entry:
     number: str = ""
     answer_point: str = ""
     name: str = ""
+    arrived_at: float = 0.0  # when the call that ordered it began, seconds since the epoch; AVANSER's alone
     shown_at: float = 0.0  # when lists start to show it, seconds since the epoch
     status: str = PENDING
     message: str = ""

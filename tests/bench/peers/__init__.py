@@ -5,9 +5,12 @@
     on_procrastinate    a queue in PostgreSQL
     on_taskiq           a queue in Redis, a table in PostgreSQL
 
+    bare                what the flow costs when nothing is done that it does not need
+    one_insert          the same, for a callback under the receiver's own server
+
     peer.py      what every peer is to the one who measures it
 
-The last three are asynchronous and share what is no business of their library:
+Those on_… are asynchronous and share what is no business of their library:
 
     orders.py    their words
     door.py      HTTP in

@@ -40,6 +40,7 @@ class Peer(ABC):
     sandbox: SandboxServer
     database_url: str  # SQLAlchemy's form
     redis_url: str
+    port: int = field(default=0, init=False)  # of what takes orders and callbacks, when it has started
     submitted: list[str] = field(default_factory=list, init=False)
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
 
@@ -88,11 +89,11 @@ class Peer(ABC):
 
     def start(self) -> None:
         """Start all of it. Returns when orders are taken."""
-        port = free_port()
-        self._url = f"http://127.0.0.1:{port}"
+        self.port = free_port()
+        self._url = f"http://127.0.0.1:{self.port}"
         self._environment = os.environ | self.environment()
         self.prepare()
-        self.start_receiver(port)
+        self.start_receiver(self.port)
         self.restart()
         eventually(self._is_up, within=60)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
@@ -25,6 +25,15 @@ Body = Order | Change | None  # None: a release
 
 class NotPossible(Exception):
     """What is asked for does not go with the number or with how it is configured; the argument says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The call that an order comes by."""
+
+    request_id: str
+    account: str
+    arrived_at: float  # seconds since the epoch
 
 
 class Account:
@@ -49,19 +58,19 @@ class Account:
         for entry in self._world.ledger.find(NAME, {"kind": Operation.PROVISION}):
             self.stock.mark_taken(entry.number)
 
-    async def provision(self, order: Order, request_id: str, account_id: str, strikes: Strikes) -> Entry:
+    async def provision(self, order: Order, origin: Origin, strikes: Strikes) -> Entry:
         """Takes a number and files the order. Raises OutOfStock, Taken, and NotPossible."""
         wish = order.service_number.wish()
         if order.smsforward_uri:
             _must_be_mobile(self.stock.choose(wish)[1])
         number = self.stock.take(wish)
-        entry = self._entry(Operation.PROVISION, number, request_id, account_id, order.callback_uri, strikes)
+        entry = self._entry(Operation.PROVISION, number, origin, order.callback_uri, strikes)
         entry.custom_id, entry.custom_group, entry.name = order.custom_id, order.custom_group, order.name
         entry.answer_point = order.service.answer_point
         self._install(entry, order)
         return await self._submit(entry, order, strikes)
 
-    async def update(self, number: str, change: Change, request_id: str, account_id: str, strikes: Strikes) -> Entry:
+    async def update(self, number: str, change: Change, origin: Origin, strikes: Strikes) -> Entry:
         """Files a change of a service; it is made when the order completes.
 
         Its custom_id and custom_group stay empty: so they are in the callback that AVANSER's page shows. Raises
@@ -69,16 +78,14 @@ class Account:
         """
         service = self.services[number]
         _must_suit(service, change)
-        entry = self._entry(Operation.UPDATE, number, request_id, account_id, change.callback_uri, strikes)
+        entry = self._entry(Operation.UPDATE, number, origin, change.callback_uri, strikes)
         entry.answer_point = change.service.answer_point or ""
         entry.name = service.name
         return await self._submit(entry, change, strikes)
 
-    async def release(
-        self, number: str, callback_uri: str, request_id: str, account_id: str, strikes: Strikes
-    ) -> Entry:
+    async def release(self, number: str, callback_uri: str, origin: Origin, strikes: Strikes) -> Entry:
         """Files the end of a service; the number rests and is not handed out again."""
-        entry = self._entry(Operation.RELEASE, number, request_id, account_id, callback_uri, strikes)
+        entry = self._entry(Operation.RELEASE, number, origin, callback_uri, strikes)
         entry.name = self.services[number].name
         return await self._submit(entry, None, strikes)
 
@@ -122,8 +129,7 @@ class Account:
         self,
         kind: Operation,
         number: str,
-        request_id: str,
-        account_id: str,
+        origin: Origin,
         callback_uri: str,
         strikes: Strikes,
     ) -> Entry:
@@ -134,14 +140,15 @@ class Account:
             at=now,
             upstream=NAME,
             kind=kind.value,
-            account=account_id,
-            request_id=request_id,
+            account=origin.account,
+            request_id=origin.request_id,
             custom_id="",
             custom_group="",
             callback_uri=callback_uri,
             number=number,
             answer_point="",
             name="",
+            arrived_at=origin.arrived_at,
             shown_at=now + lag.seconds if lag else now,
             message=_SUBMITTED,
         )

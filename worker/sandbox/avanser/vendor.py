@@ -28,13 +28,13 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from worker.sandbox.avanser.account import NAME, Account, NotPossible, new_id
+from worker.sandbox.avanser.account import NAME, Account, NotPossible, Origin, new_id
 from worker.sandbox.avanser.bodies import Change, Order, complaint
 from worker.sandbox.avanser.events import AEST
 from worker.sandbox.avanser.lists import filters, look_up_subject, request_row, service_row, stock_wish
@@ -70,7 +70,12 @@ class Call:
     account: str
     refusals_as_200: bool
     id: str
-    started: float  # monotonic seconds
+    started: float = field(default_factory=time.monotonic)  # seconds
+    arrived_at: float = field(default_factory=time.time)  # seconds since the epoch
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.id, self.account, self.arrived_at)
 
     def answer(self, response: Record, status: int = 200) -> web.Response:
         envelope = {
@@ -138,7 +143,7 @@ class Avanser:
     def _guarded(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def run(request: web.Request) -> web.StreamResponse:
             world = self._world
-            call = Call(request, self._login.account, world.script.refusals_as_200, new_id(), time.monotonic())
+            call = Call(request, self._login.account, world.script.refusals_as_200, new_id())
             if request.headers.get("Authorization") != self._authorization:
                 return call.refuse(401, "Unauthorized", as_200=False)
             return await world.attend(NAME, request, lambda _: handler(call))
@@ -168,7 +173,7 @@ class Avanser:
 
         async def work(strikes: Strikes) -> web.Response:
             try:
-                return call.acknowledge(await self._account.provision(order, call.id, call.account, strikes))
+                return call.acknowledge(await self._account.provision(order, call.origin, strikes))
             except OutOfStock:
                 return call.refuse(404, "No number available for the given criteria")
             except Taken:
@@ -189,7 +194,7 @@ class Avanser:
             if number not in self._account.services:
                 return call.refuse(404, f"Service {number} not found")
             try:
-                return call.acknowledge(await self._account.update(number, change, call.id, call.account, strikes))
+                return call.acknowledge(await self._account.update(number, change, call.origin, strikes))
             except NotPossible as reason:
                 return call.refuse(400, f"Invalid request: {reason}")
 
@@ -202,7 +207,7 @@ class Avanser:
         async def work(strikes: Strikes) -> web.Response:
             if number not in self._account.services:
                 return call.refuse(404, f"Service {number} not found")
-            entry = await self._account.release(number, callback_uri, call.id, call.account, strikes)
+            entry = await self._account.release(number, callback_uri, call.origin, strikes)
             return call.acknowledge(entry)
 
         return await self._perform(call, self._of_service(Operation.RELEASE, number), work)
