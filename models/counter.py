@@ -7,6 +7,7 @@ transactions that move requests at the same time usually write different rows, a
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -59,6 +60,23 @@ def add(session: Session, changes: Mapping[Key, int]) -> None:
         if n
     ]
     sets.insert(session.connection(), _TABLE, rows, _added)
+
+
+def fold(session: Session, batch_ids: Sequence[UUID]) -> None:
+    """Bring the counts of these batches, in which nothing moves any more, into one row for each state.
+
+    A batch leaves up to 16 rows for each state that its requests have been in. Whoever sums up all counts reads them.
+    """
+    if not batch_ids:
+        return
+    gone = sa.delete(Count).where(Count.batch_id.in_(batch_ids))
+    rows = session.execute(gone.returning(Count.requester_id, Count.batch_id, Count.upstream, Count.state, Count.n))
+    sums: Counter[tuple[UUID, UUID, str, str]] = Counter()
+    for requester_id, batch_id, upstream, state, n in rows:
+        sums[requester_id, batch_id, upstream, state] += n
+    names = ("requester_id", "batch_id", "upstream", "state", "slot", "n")
+    folded = [dict(zip(names, (*key, 0, n), strict=True)) for key, n in sorted(sums.items()) if n]
+    sets.insert(session.connection(), _TABLE, folded, _added)
 
 
 def _added(insert: Any) -> Any:

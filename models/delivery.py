@@ -26,6 +26,7 @@ class DeliveryState(StrEnum):
 _DUE = sa.text("due_at IS NOT NULL")
 
 _FAILED = sa.text("state = 'failed'")
+_PENDING = sa.text("state = 'pending'")
 
 
 class Delivery(Base):
@@ -37,6 +38,7 @@ class Delivery(Base):
         sa.Index("ix_deliveries_request", "request_id"),
         sa.Index("ix_deliveries_list", "requester_id", "id"),
         sa.Index("ix_deliveries_failed", "requester_id", "id", postgresql_where=_FAILED, sqlite_where=_FAILED),
+        sa.Index("ix_deliveries_pending", "requester_id", "id", postgresql_where=_PENDING, sqlite_where=_PENDING),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -74,10 +76,8 @@ class Notice:
 
 
 def in_state(state: DeliveryState) -> sa.ColumnElement[bool]:
-    """The condition. `failed` is written out, so that every plan may use the index that is made for it."""
-    if state is DeliveryState.FAILED:
-        return Delivery.state == sa.literal_column("'failed'")
-    return Delivery.state == state
+    """The condition. Written out, so that every plan may use the index that is made for it."""
+    return Delivery.state == sa.literal_column(f"'{state.value}'")
 
 
 def file(session: Session, notices: Sequence[Notice], now: datetime) -> int:

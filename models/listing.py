@@ -15,7 +15,7 @@ from models.call import Call
 from models.inbox import Received
 from models.message import Message
 from models.number import Number
-from models.request import Kind, Request
+from models.request import Kind, Request, is_of
 from models.state import State
 
 LONGEST_PAGE = 1_000
@@ -79,11 +79,12 @@ def _conditions(requester_id: UUID | None, filters: Filters) -> list[sa.ColumnEl
         Request.requester_id: requester_id,
         Request.state: filters.state,
         Request.upstream: filters.upstream,
-        Request.kind: filters.kind,
         Request.batch_id: filters.batch_id,
         Request.reason: filters.reason,
     }
     conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in exact.items() if value is not None]
+    if filters.kind is not None:
+        conditions.append(is_of(filters.kind))
     if filters.contradicted is not None:
         flagged = Request.contradicted_at.is_not(None)
         conditions.append(flagged if filters.contradicted else ~flagged)

@@ -38,6 +38,7 @@ class Number(Base):
         sa.Index("ix_numbers_number", "number", "requester_id"),
         sa.Index("ix_numbers_upstream_reference", "upstream_reference", "requester_id"),
         sa.Index("ix_numbers_list", "requester_id", "id"),
+        sa.Index("ix_numbers_list_by_upstream", "requester_id", "upstream", "id"),
         # Few among many: a list of them would else read all that are held.
         sa.Index("ix_numbers_released", "requester_id", "id", postgresql_where=_RELEASED, sqlite_where=_RELEASED),
         sa.Index("ix_numbers_custom_id", "requester_id", "custom_id"),

@@ -40,6 +40,8 @@ _CONTRADICTED = sa.text("contradicted_at IS NOT NULL")
 PARKED = sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'")
 """Stepped aside while their upstream is paused. Written out, because only so is the index found that is made for it."""
 
+_CHANGES = sa.text("kind <> 'provision'")
+
 _DUE_AND_OUT = sa.text("due_at IS NOT NULL AND state <> 'queued'")
 
 
@@ -60,6 +62,10 @@ class Request(Base):
         ),
         sa.Index("ix_requests_list", "requester_id", "id"),
         sa.Index("ix_requests_list_by_state", "requester_id", "state", "id"),
+        sa.Index("ix_requests_list_by_upstream", "requester_id", "upstream", "id"),
+        sa.Index(
+            "ix_requests_list_by_kind", "requester_id", "kind", "id", postgresql_where=_CHANGES, sqlite_where=_CHANGES
+        ),
         sa.Index("ix_requests_list_by_batch", "batch_id", "requester_id", "id"),
         sa.Index(
             "ix_requests_list_by_reason",
@@ -128,6 +134,12 @@ def is_out() -> sa.ColumnElement[bool]:
     """The condition: ordered, or perhaps ordered. Written out, so that every plan may use the index that is made for
     it: PostgreSQL cannot where the value is a parameter of a prepared statement."""
     return Request.state != sa.literal_column("'queued'")
+
+
+def is_of(kind: Kind) -> sa.ColumnElement[bool]:
+    """The condition. What is no provision is one of few, and has an index, which is found by these very words."""
+    condition = Request.kind == sa.literal_column(f"'{kind.value}'")
+    return condition if kind is Kind.PROVISION else sa.and_(condition, _CHANGES)
 
 
 def view(request: Request) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def finish_batches(session: Session, now: datetime) -> int:
     for batch in batches:
         batch.finished_at = now
         batch.state = BatchState.CANCELLED if batch.state is BatchState.CANCELLED else BatchState.FINISHED
+    counter.fold(session, [batch.id for batch in batches])
     delivery.file(session, [_finished(batch, counts.get(batch.id, {})) for batch in batches], now)
     session.flush()
     return len(batches)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.counter import SLOTS
 from models.state import Reason, State
 
 FILLED = (State.COMPLETED, State.FAILED, State.QUEUED)
@@ -154,18 +153,11 @@ _NUMBERS = f"""
       FROM {_REQUESTS}
 """
 
-# Each move of a chunk is counted in a slot drawn by chance, so that in the end every slot of each state that a batch
-# has been through has a row.
+# One row a batch: what has ended is folded, and what is queued was never in another state.
 _COUNTS = f"""
     INSERT INTO request_counts (requester_id, batch_id, upstream, state, slot, n)
-    SELECT %(requester)s, batch_id, 'avanser', (%(path)s::text[])[step], slot,
-           CASE WHEN step > 1 THEN share WHEN slot = 0 THEN total ELSE 0 END
-           - CASE WHEN step < cardinality(%(path)s::text[]) THEN share ELSE 0 END
-      FROM (SELECT batch_id, slot, total, total / {SLOTS} + (slot < total %% {SLOTS})::int AS share
-              FROM (SELECT batch_id, count(*) AS total FROM {_REQUESTS} GROUP BY batch_id) AS batches,
-                   generate_series(0, {SLOTS} - 1) AS slot) AS shares,
-           generate_series(1, cardinality(%(path)s::text[])) AS step
-     WHERE slot = 0 OR %(has_ended)s
+    SELECT %(requester)s, batch_id, 'avanser', (%(path)s::text[])[cardinality(%(path)s::text[])], 0, count(*)
+      FROM {_REQUESTS} GROUP BY batch_id
 """
 
 

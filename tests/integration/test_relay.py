@@ -18,9 +18,10 @@ from kombu import pools
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import heartbeat, upstream
+from models import counter, heartbeat, upstream
 from models.base import new_id, read, utc_now, write
 from models.batch import Batch, BatchState
+from models.counter import Count
 from models.delivery import Delivery
 from models.inbox import Purpose, Received, keep
 from models.state import State
@@ -242,3 +243,20 @@ def test_a_tick_says_no_time_since_the_workers_clock_may_be_another(runtime: Run
     app.send_task(entry["task"], **entry["options"])
     (sent,) = messages(queues, RELAY)
     assert (sent["headers"]["expires"], sent["headers"]["eta"]) == (None, None)
+
+
+def counts(engine: Engine) -> list[tuple[str, int, int]]:
+    rows = read(engine, lambda session: list(session.scalars(sa.select(Count))))
+    return sorted((row.state, row.slot, row.n) for row in rows)
+
+
+def test_the_counts_of_a_finished_batch_are_folded_into_one_row_for_each_state(engine: Engine) -> None:
+    batch = make_batch(engine, 40)
+    ids = make_requests(engine, 40, batch_id=batch)
+    for id_ in ids:
+        end = State.FAILED if id_ == ids[0] else State.COMPLETED
+        write(engine, lambda session, id_=id_, end=end: transition(session, [Move(id_, end, "worker")], NOW))  # type: ignore[misc]
+    assert len(counts(engine)) > 2
+    write(engine, lambda session: finish_batches(session, NOW))
+    assert counts(engine) == [("completed", 0, 39), ("failed", 0, 1)]
+    assert read(engine, lambda session: counter.of_batch(session, batch))[State.COMPLETED] == 39
