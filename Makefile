@@ -111,9 +111,10 @@ chaos: $(DEVELOPMENT)
 	mkdir -p deploy; "$(VENV)/bin/python" -m tests.chaos.report .chaos.jsonl > deploy/proof.md; \
 	echo "the table is in deploy/proof.md"; exit $$status
 
-# Table, picture and figures for programs go to .bench.
+# Table, picture and figures for programs go to .bench; table and picture of a whole run are shown in deploy.
 bench: $(DEVELOPMENT)
 	@"$(VENV)/bin/python" -m tests.bench $(ARGS)
+	@$(if $(strip $(ARGS)),,cp .bench/table.md deploy/bench.md && cp .bench/picture.png deploy/bench.png)
 
 lint: $(DEVELOPMENT)
 	@"$(VENV)/bin/ruff" check
