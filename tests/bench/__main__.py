@@ -28,8 +28,8 @@ PARTS: tuple[Part, ...] = (
     memory.rows,
     growth.rows,
     lists.rows,
-    broker.rows,
     scaling.rows,
+    broker.rows,  # the last: orders that hang at the sandbox land there after it has ended
 )
 
 
