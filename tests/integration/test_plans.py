@@ -236,6 +236,14 @@ def _watch_over(engine: Engine, now: datetime) -> None:
     write(engine, lambda session: reservation.forget(session, now))
 
 
+def test_what_must_read_all_of_a_table_is_not_compiled_first(postgresql: Engine) -> None:
+    plan = "EXPLAIN ANALYZE SELECT upstream, state, sum(n) FROM request_counts GROUP BY upstream, state"
+    with postgresql.connect() as connection:
+        steps = connection.scalars(sa.text(plan)).all()
+    assert any("Execution Time" in step for step in steps)
+    assert not any("JIT" in step for step in steps)
+
+
 def test_a_statement_that_reads_all_of_a_table_is_found_out(postgresql: Engine, heard: Statements) -> None:
     read(postgresql, lambda session: session.scalars(sa.select(Request).where(Request.custom_group == "vic")).all())
     read(postgresql, lambda session: session.scalars(sa.select(Request).where(Request.number.is_(None))).all())
