@@ -62,21 +62,26 @@ def add(session: Session, changes: Mapping[Key, int]) -> None:
     sets.insert(session.connection(), _TABLE, rows, _added)
 
 
-def fold(session: Session, batch_ids: Sequence[UUID]) -> None:
-    """Bring the counts of these batches, in which nothing moves any more, into one row for each state.
+def fold(session: Session, batch_ids: Sequence[UUID]) -> dict[UUID, dict[State, int]]:
+    """Bring the counts of these batches, in which nothing moves any more, into one row for each state; returns them,
+    as `of_batches`.
 
     A batch leaves up to 16 rows for each state that its requests have been in. Whoever sums up all counts reads them.
     """
     if not batch_ids:
-        return
+        return {}
     gone = sa.delete(Count).where(Count.batch_id.in_(batch_ids))
     rows = session.execute(gone.returning(Count.requester_id, Count.batch_id, Count.upstream, Count.state, Count.n))
     sums: Counter[tuple[UUID, UUID, str, str]] = Counter()
+    found: dict[UUID, dict[State, int]] = {}
     for requester_id, batch_id, upstream, state, n in rows:
         sums[requester_id, batch_id, upstream, state] += n
+        states = found.setdefault(batch_id, {})
+        states[State(state)] = states.get(State(state), 0) + n
     names = ("requester_id", "batch_id", "upstream", "state", "slot", "n")
     folded = [dict(zip(names, (*key, 0, n), strict=True)) for key, n in sorted(sums.items()) if n]
     sets.insert(session.connection(), _TABLE, folded, _added)
+    return found
 
 
 def _added(insert: Any) -> Any:

@@ -77,11 +77,10 @@ def finish_batches(session: Session, now: datetime) -> int:
         Batch.finished_at.is_(None), Batch.sealed_at.is_not(None), counter.in_states(Batch.id, OPEN) == 0
     )
     batches = session.scalars(ended.with_for_update(skip_locked=True)).all()
-    counts = counter.of_batches(session, [batch.id for batch in batches]) if batches else {}
+    counts = counter.fold(session, [batch.id for batch in batches])
     for batch in batches:
         batch.finished_at = now
         batch.state = BatchState.CANCELLED if batch.state is BatchState.CANCELLED else BatchState.FINISHED
-    counter.fold(session, [batch.id for batch in batches])
     delivery.file(session, [_finished(batch, counts.get(batch.id, {})) for batch in batches], now)
     session.flush()
     return len(batches)
