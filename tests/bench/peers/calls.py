@@ -11,27 +11,15 @@ from datetime import UTC, datetime
 from typing import Self
 
 import aiohttp
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from standardwebhooks import Webhook
 
 from tests.bench.peers.orders import Acknowledgement, Order, Refusal, Result
+from tests.bench.peers.settings import PeerSettings
 
 
-class Settings(BaseSettings):
-    """What a peer's processes read from the environment."""
+class Settings(PeerSettings):
+    """What the asynchronous peers are told besides."""
 
-    model_config = SettingsConfigDict(env_prefix="peer_")
-
-    database_url: str
-    redis_url: str
-    avanser_url: str
-    avanser_username: str
-    avanser_password: str
-    public_url: str
-    secret: str
-    deliver_to: str
-    deliver_secret: str
-    timeout: float = 3.0  # seconds, of one call
     concurrency: int = 100  # of each worker process
     connections: int = 10  # of each process to PostgreSQL
 

@@ -8,27 +8,15 @@ from typing import Literal
 
 import flask
 from celery import Celery
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.bench.peers.plain.models import Order, Status, connect
+from tests.bench.peers.settings import PeerSettings
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="peer_")
-
-    database_url: str
-    redis_url: str
-    avanser_url: str
-    avanser_username: str
-    avanser_password: str
-    public_url: str
-    secret: str
-    deliver_to: str
-    deliver_secret: str
-    timeout: float = 3.0  # seconds, of one call to the upstream
+class Settings(PeerSettings):
     visibility_timeout: int = 10  # seconds; longer than any task takes
     unfinished: Literal["again", "leave"] = "again"
 
