@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from tests.sandbox import (
     SandboxServer,
     eventually,
 )
+from tests.services.server import free_port
 
 QUICK = {
     # What waits for minutes in production waits for seconds here; the order of the time limits is the same.
@@ -158,12 +158,6 @@ class Cluster:
     def stop(self) -> None:
         self.rest()
         self.api.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _environment(home: Path, sandbox: SandboxServer, url: str) -> dict[str, str]:
