@@ -4,7 +4,7 @@
 #   make test          the tests (ARGS="tests/unit -k token")
 #   make simulate      every crash of every story, and SEEDS=100000 more runs (SEED=17: that one again, with its log)
 #   make chaos         everything that can be done to it, in full size: some hours (CHAOS=small: some minutes)
-#   make bench         how fast it is, beside others in the same run (ARGS="--size tiny"); some minutes
+#   make bench         how fast it is, beside others in the same run (ARGS="--size tiny"); half an hour a round
 #   make lint          formatting, types, layers
 #   make test-all      the tests, and again on Python 3.11 and 3.13 where they are here
 #   make lock          resolve the dependencies anew (UPGRADE=1: to their newest releases)
