@@ -25,28 +25,56 @@ class Lanes:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._busy: dict[str, int] = {}
+        self._is_draining = False
 
-    def run(self, kind: str, work: Callable[[], None]) -> bool:
-        """Begin this work in a thread; False, and nothing is begun, where the lane of its kind is full."""
+    def run(self, kind: str, work: Callable[[], bool], call_others: Callable[[], None] = lambda: None) -> bool:
+        """Begin this work in a thread; False, and nothing is begun, where the lane of its kind is full.
+
+        It is done again for as long as it says that there may be more: a message for each set costs as much as the
+        set, and the next set waits for it. `call_others` is called when a first set has left more, so that others join
+        in, and when more is left here.
+        """
         with self._changed:
             if self._busy.get(kind, 0) >= WIDTH:
                 return False
             self._busy[kind] = self._busy.get(kind, 0) + 1
-        threading.Thread(target=self._work, args=(kind, work), name=f"lane-{kind}", daemon=True).start()
+        threading.Thread(target=self._work, args=(kind, work, call_others), name=f"lane-{kind}", daemon=True).start()
         return True
+
+    def leave(self, kind: str, work: Callable[[], object]) -> None:
+        """Do what is left of some work in one more thread, however many there are: for what has only to wait."""
+
+        def rest() -> bool:
+            work()
+            return False
+
+        with self._changed:
+            self._busy[kind] = self._busy.get(kind, 0) + 1
+        threading.Thread(target=self._work, args=(kind, rest, lambda: None), name=f"lane-{kind}", daemon=True).start()
 
     def drain(self, within: timedelta) -> bool:
-        """Wait until all work has ended; False where that took too long. (What is left goes on elsewhere, later.)"""
+        """Wait until all work has ended, and let none be repeated meanwhile; False where that took too long. (What is
+        left goes on elsewhere, later.)"""
         give_up_at = monotonic() + within.total_seconds()
-        with self._changed:
-            while any(self._busy.values()):
-                if not self._changed.wait(max(0.0, give_up_at - monotonic())):
-                    return False
+        self._is_draining = True
+        try:
+            with self._changed:
+                while any(self._busy.values()):
+                    if not self._changed.wait(max(0.0, give_up_at - monotonic())):
+                        return False
+        finally:
+            self._is_draining = False
         return True
 
-    def _work(self, kind: str, work: Callable[[], None]) -> None:
+    def _work(self, kind: str, work: Callable[[], bool], call_others: Callable[[], None]) -> None:
+        is_first = True
         try:
-            work()
+            while work():
+                if is_first or self._is_draining:
+                    call_others()
+                if self._is_draining:
+                    break
+                is_first = False
         except Exception:
             # The edge of a thread. What was claimed is due again when its lease ends.
             log.exception("work on %s broke off", kind)

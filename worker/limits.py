@@ -7,19 +7,23 @@ They live in Redis. Without it each process keeps to a share of its own: a limit
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
+from statistics import median
 from typing import Any
 from uuid import uuid4
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from worker.congestion import Congestion
 
 log = logging.getLogger(__name__)
 
@@ -28,32 +32,68 @@ ANSWER = timedelta(seconds=1)
 SHARE_WITHOUT_REDIS = 4
 """We do not know how many processes there are: each takes a quarter of the limit."""
 
+FORGOTTEN = timedelta(minutes=10)
+"""After so long without any answer, what an upstream could bear then says nothing any more."""
+
+_NOT_NOW, _WHEN_ONE_ENDS = -1, -2
+
 LONGEST_HOLD_OFF = timedelta(minutes=1)
 """That an upstream's wish to be asked less keeps everybody from asking. Who was told so waits as long as it said; for
 all others one of them asks after this, and is told again where it still holds."""
 
+AHEAD = timedelta(milliseconds=250)
+"""So far ahead places in the rate are given away: enough that a set is worth its transaction, and what is in a hurry
+waits for no more than that. It may have places as far ahead again."""
+
+KEPT_FREE = 20
+"""One in so many calls in flight is left by bulk jobs to what is in a hurry."""
+
+WORTH_IT = 1 / 8
+"""Of the calls that may be in flight, and of those that may begin in a second, a bulk job takes at least so many at
+once: one by one, as they become free, they would all be sets of one."""
+
+AGAIN = timedelta(milliseconds=50)
+"""When to ask again where so many calls are in flight that there is no room: one of them ends at any moment."""
+
 _ACQUIRE = """
-if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-local now = tonumber(redis.call('TIME')[1]) + tonumber(redis.call('TIME')[2]) / 1e6
-local wanted, most, rate, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
+if redis.call('EXISTS', KEYS[3]) == 1 then return {0, '-1'} end
+local share = tonumber(redis.call('HGET', KEYS[4], 'share') or 1)
+local wanted, most, rate = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]) * share
+local hold, ahead, some = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local bucket = redis.call('HMGET', KEYS[2], 'tokens', 'at')
-local burst = math.max(1, rate)
-local tokens = math.min(burst, (tonumber(bucket[1]) or burst) + (now - (tonumber(bucket[2]) or now)) * rate)
-local granted = math.max(0, math.min(wanted, most - redis.call('ZCARD', KEYS[1]), math.floor(tokens)))
-for i = 1, granted do redis.call('ZADD', KEYS[1], now + hold, ARGV[5] .. ':' .. i) end
-redis.call('HSET', KEYS[2], 'tokens', tokens - granted, 'at', now)
+local room = math.max(1, math.floor(most * share))
+local free = room - redis.call('ZCARD', KEYS[1])
+if free < math.min(wanted, math.max(1, math.floor(room * some))) then return {0, '-2'} end
+local next = math.max(now, tonumber(redis.call('GET', KEYS[2]) or 0))
+if next - now > ahead + 1 / rate + 1 then next = now end
+local least = math.min(wanted, math.max(1, math.floor(rate * some)))
+local wait = next + (least - 1) / rate - now - ahead
+if wait > 0 then return {0, string.format('%.6f', wait)} end
+local granted = math.min(wanted, free, math.floor((now + ahead - next) * rate) + 1)
+local permits = {}
+for i = 1, granted do permits[2 * i - 1] = now + hold; permits[2 * i] = ARGV[7] .. ':' .. i end
+redis.call('ZADD', KEYS[1], unpack(permits))
 redis.call('EXPIRE', KEYS[1], math.ceil(hold) + 1)
-redis.call('EXPIRE', KEYS[2], math.ceil(burst / rate) + 60)
-return granted
+local last = string.format('%.6f', next + granted / rate)
+redis.call('SET', KEYS[2], last, 'EX', math.ceil(1 / rate) + 60)
+return {granted, string.format('%.6f', next - now), string.format('%.9f', 1 / rate), last}
 """
-"""In flight: a sorted set of permits, each with the time when its holder must be dead. Rate: a token bucket that
-holds one second's worth. Redis' own clock counts, so that the hosts' need not agree."""
+"""In flight: a sorted set of permits, each with the time when its holder must be dead. Rate: calls have places in time,
+as far apart as the rate says, and the next free one is kept (the generic cell rate algorithm); one that lies further
+ahead than it can, after Redis was given another clock, is forgotten. Redis' own clock counts, so that the hosts' need
+not agree. Answers how many are granted, the seconds until the first may begin and between two, and where the places
+end; or none, and the seconds until there are places enough (-1: not until it is told otherwise; -2: when a call has
+ended)."""
 
 _GIVE_BACK = """
-redis.call('ZREM', KEYS[1], unpack(ARGV, 2))
-if tonumber(ARGV[1]) > 0 then redis.call('HINCRBYFLOAT', KEYS[2], 'tokens', ARGV[1]) end
+redis.call('ZREM', KEYS[1], unpack(ARGV, 3))
+if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) == ARGV[1] then
+  redis.call('SET', KEYS[2], string.format('%.6f', tonumber(ARGV[1]) - tonumber(ARGV[2])), 'KEEPTTL')
+end
 """
+"""Places of calls that were never made are free again where they are the last ones."""
 
 
 @dataclass(slots=True)
@@ -64,30 +104,88 @@ class Permits:
     count: int  # that are still held
     id: str = field(default_factory=lambda: uuid4().hex)
     shared: bool = True
+    again_in: float | None = None  # where there are none: seconds until it is worth asking again, if it is
+    opens_at: float = 0.0  # monotonic seconds, when the first call may begin
+    step: float = 0.0  # seconds between two
+    ends: str = ""  # of their places in the rate, as Redis wrote it
+
+    def wait_of(self, place: int, now: float) -> float:
+        """Seconds until the call at this place, from 0, may begin. `now` is by the clock of the limits."""
+        return max(0.0, self.opens_at + place * self.step - now)
 
 
 class Limits:
     def __init__(self, redis_url: str | None, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`monotonic` gives seconds, for what is counted without Redis."""
+        """`monotonic` gives seconds, for what is counted without Redis and for when a call may begin."""
+        self.monotonic = monotonic
         self._redis = _connect(redis_url)
         self._acquire = self._redis.register_script(_ACQUIRE) if self._redis else None
         self._give_back = self._redis.register_script(_GIVE_BACK) if self._redis else None
         self._own = _OwnLimits(monotonic)
-        self._debts: SimpleQueue[tuple[str, list[int | str]]] = SimpleQueue()  # to be given back when Redis answers
+        self._debts: SimpleQueue[tuple[str, list[float | str]]] = SimpleQueue()  # to be given back when Redis answers
 
-    def acquire(self, name: str, wanted: int, most: int, rate: float, hold: timedelta) -> Permits:
-        """As many permits as there are, up to `wanted`; perhaps none. Each ends by itself after `hold`."""
-        permits = Permits(name, wanted)
+    def acquire(
+        self, name: str, wanted: int, most: int, rate: float, hold: timedelta, *, is_bulk: bool = False
+    ) -> Permits:
+        """As many permits as there are, up to `wanted`; perhaps none. Each ends by itself after `hold`.
+
+        `most` in flight and `rate` a second are over all workers; of both, only the share that the upstream can bear
+        (`worker.congestion`). Bulk work leaves some of them free for what is in a hurry.
+        """
+        ahead, some = (AHEAD, WORTH_IT) if is_bulk else (2 * AHEAD, 0.0)
+        most -= most // KEPT_FREE if is_bulk else 0
         if self._acquire is not None:
+            permits = Permits(name, wanted)
             try:
                 self._settle_debts()
-                args: list[int | float | str] = [wanted, most, rate, hold.total_seconds(), permits.id]
-                granted: Any = self._acquire(keys=[*_keys(name), _hold_off_key(name)], args=args)
-                return Permits(name, int(granted), permits.id)
+                args: list[float | str] = [wanted, most, rate, hold.total_seconds(), ahead.total_seconds(), some]
+                answer: list[Any] = self._acquire(keys=_keys(name), args=[*args, permits.id])
+                return self._granted(permits, *answer)
             except redis.RedisError as error:
                 log.warning("limits of %s are this process's own: Redis does not answer (%s)", name, error)
-        count = self._own.acquire(name, wanted, max(1, most // SHARE_WITHOUT_REDIS), rate / SHARE_WITHOUT_REDIS)
-        return Permits(name, count, permits.id, shared=False)
+        most, rate = max(1, most // SHARE_WITHOUT_REDIS), rate / SHARE_WITHOUT_REDIS
+        return self._own.acquire(name, wanted, most, rate, ahead, some)
+
+    def _granted(self, permits: Permits, count: int, wait: bytes, step: bytes = b"0", ends: bytes = b"") -> Permits:
+        permits.count = count
+        if count:
+            permits.opens_at, permits.step = self.monotonic() + float(wait), float(step)
+            permits.ends = ends.decode()
+        elif float(wait) != _NOT_NOW:
+            permits.again_in = AGAIN.total_seconds() if float(wait) == _WHEN_ONE_ENDS else float(wait)
+        return permits
+
+    def heard(self, name: str, latencies: Sequence[timedelta], now: datetime, *, is_refused: bool) -> None:
+        """What answers tell of how much an upstream can bear: how long calls took, and whether any was one too many."""
+        latency = median(one.total_seconds() for one in latencies) if latencies else None
+        before = self._own.congestion(name)
+        after = before.heard(now.timestamp(), latency, is_refused=is_refused)
+        if after is before:
+            return  # it was heard a moment ago, here
+        if self._redis is not None:
+            try:
+                before = self._read_congestion(name)
+                after = before.heard(now.timestamp(), latency, is_refused=is_refused)
+                if after is not before:
+                    self._write_congestion(name, after)
+            except redis.RedisError as error:
+                log.warning("only this process knows how %s does: Redis does not answer (%s)", name, error)
+        self._own.set_congestion(name, after)
+
+    def congestion(self, name: str) -> Congestion:
+        """How much of its limits an upstream is given now; where Redis does not answer, as this process has seen it."""
+        try:
+            return self._read_congestion(name)
+        except redis.RedisError:
+            return self._own.congestion(name)
+
+    def _read_congestion(self, name: str) -> Congestion:
+        if self._redis is None:
+            return self._own.congestion(name)
+        share, usual, at = self._redis.hmget(_share_key(name), "share", "usual", "at")
+        if share is None or at is None:
+            return Congestion()
+        return Congestion(float(share), float(usual) if usual else None, float(at))
 
     def hold_off(self, name: str, wait: timedelta) -> None:
         """Give nobody a permit there for so long, or `LONGEST_HOLD_OFF`: the upstream asked us to slow down."""
@@ -100,17 +198,30 @@ class Limits:
         except redis.RedisError as error:
             log.warning("only this process slows down at %s: Redis does not answer (%s)", name, error)
 
+    def _write_congestion(self, name: str, seen: Congestion) -> None:
+        assert self._redis is not None
+        usual = "" if seen.usual is None else seen.usual
+        values: dict[str | bytes | bytearray | memoryview[int] | int | float, Any] = {
+            "share": seen.share,
+            "usual": usual,
+            "at": seen.at,
+        }
+        with self._redis.pipeline() as pipeline:
+            pipeline.hset(_share_key(name), mapping=values)
+            pipeline.expire(_share_key(name), FORGOTTEN)
+            pipeline.execute()
+
     def give_back(self, permits: Permits, count: int, *, unused: bool = False) -> None:
         """So many of the calls have ended; or never began, and then their share of the rate comes back too."""
         if not count:
             return
         names = [f"{permits.id}:{number}" for number in range(permits.count - count + 1, permits.count + 1)]
         permits.count -= count
-        tokens = count if unused else 0
+        unused_time = count * permits.step if unused else 0.0
         if not permits.shared:
-            self._own.give_back(permits.name, count, tokens)
+            self._own.give_back(permits, count, unused_time)
             return
-        self._debts.put((permits.name, [tokens, *names]))
+        self._debts.put((permits.name, [permits.ends if unused else "", unused_time, *names]))
         try:
             self._settle_debts()
         except redis.RedisError as error:
@@ -124,7 +235,7 @@ class Limits:
             while True:
                 name, args = self._debts.get_nowait()
                 try:
-                    self._give_back(keys=_keys(name), args=args)
+                    self._give_back(keys=_keys(name)[:2], args=args)
                 except redis.RedisError:
                     self._debts.put((name, args))
                     raise
@@ -138,11 +249,15 @@ def _connect(url: str | None) -> redis.Redis | None:
 
 
 def _keys(name: str) -> Sequence[str]:
-    return [f"trunkline:{{{name}}}:in-flight", f"trunkline:{{{name}}}:rate"]
+    return [f"trunkline:{{{name}}}:in-flight", f"trunkline:{{{name}}}:next", _hold_off_key(name), _share_key(name)]
 
 
 def _hold_off_key(name: str) -> str:
     return f"trunkline:{{{name}}}:hold-off"
+
+
+def _share_key(name: str) -> str:
+    return f"trunkline:{{{name}}}:share"
 
 
 class _OwnLimits:
@@ -152,27 +267,42 @@ class _OwnLimits:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._in_flight: dict[str, int] = {}
-        self._tokens: dict[str, tuple[float, float]] = {}
+        self._next: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
+        self._congestion: dict[str, Congestion] = {}
+
+    def congestion(self, name: str) -> Congestion:
+        return self._congestion.get(name, Congestion())
+
+    def set_congestion(self, name: str, seen: Congestion) -> None:
+        self._congestion[name] = seen
 
     def hold_off(self, name: str, wait: timedelta) -> None:
         with self._lock:
             self._not_before[name] = self._monotonic() + wait.total_seconds()
 
-    def acquire(self, name: str, wanted: int, most: int, rate: float) -> int:
+    def acquire(self, name: str, wanted: int, most: int, rate: float, ahead: timedelta, some: float) -> Permits:
         with self._lock:
-            now, burst = self._monotonic(), max(1.0, rate)
+            now, share = self._monotonic(), self.congestion(name).share
+            none = Permits(name, 0, shared=False)
             if now < self._not_before.get(name, now):
-                return 0
-            tokens, at = self._tokens.get(name, (burst, now))
-            tokens = min(burst, tokens + (now - at) * rate)
-            granted = max(0, min(wanted, most - self._in_flight.get(name, 0), int(tokens)))
-            self._tokens[name] = (tokens - granted, now)
+                return none
+            room = max(1, math.floor(most * share))
+            free = room - self._in_flight.get(name, 0)
+            if free < min(wanted, max(1, math.floor(room * some))):
+                return replace(none, again_in=AGAIN.total_seconds())
+            step, begins, until = 1 / (rate * share), max(now, self._next.get(name, now)), now + ahead.total_seconds()
+            least = min(wanted, max(1, math.floor(some / step)))
+            if (wait := begins + (least - 1) * step - until) > 0:
+                return replace(none, again_in=wait)
+            granted = min(wanted, free, math.floor((until - begins) / step) + 1)
+            self._next[name] = begins + granted * step
             self._in_flight[name] = self._in_flight.get(name, 0) + granted
-            return granted
+            return Permits(name, granted, shared=False, opens_at=begins, step=step, ends=str(self._next[name]))
 
-    def give_back(self, name: str, count: int, tokens: int) -> None:
+    def give_back(self, permits: Permits, count: int, unused_time: float) -> None:
+        name = permits.name
         with self._lock:
             self._in_flight[name] = max(0, self._in_flight.get(name, 0) - count)
-            left, at = self._tokens[name]
-            self._tokens[name] = (left + tokens, at)
+            if permits.ends == str(self._next[name]):
+                self._next[name] -= unused_time

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 import redis
 
 from tests import services
+from tests.factory import NOW
 from tests.sandbox import eventually
 from tests.working import together
-from worker.limits import LONGEST_HOLD_OFF, SHARE_WITHOUT_REDIS, Limits, Permits
+from worker.congestion import REFUSED, SLOW, STEP
+from worker.limits import AGAIN, AHEAD, FORGOTTEN, LONGEST_HOLD_OFF, SHARE_WITHOUT_REDIS, Limits, Permits
 
 HOLD = timedelta(seconds=60)
 PLENTY = 1_000_000.0
@@ -74,11 +77,101 @@ def test_a_permit_that_ended_by_itself_frees_nobody_elses_when_it_is_given_back(
     assert granted(limits.acquire("avanser", 2, 2, PLENTY, HOLD)) == 0
 
 
-def test_no_more_begin_in_a_second_than_allowed(redis_url: str) -> None:
+@pytest.fixture(params=["redis", "own"])
+def limits(request: pytest.FixtureRequest) -> Limits:
+    return Limits(request.getfixturevalue("redis_url") if request.param == "redis" else None)
+
+
+def bulk(limits: Limits, wanted: int = 100, most: int = 1_000, rate: float = PLENTY) -> Permits:
+    """Where Redis does not count, each process has a quarter; so four times as much is asked for."""
+    share = 1 if limits.acquire("another", 1, 4, PLENTY, HOLD).shared else SHARE_WITHOUT_REDIS
+    return limits.acquire("avanser", wanted, most * share, rate * share, HOLD, is_bulk=True)
+
+
+def test_calls_begin_as_far_apart_as_the_rate_says(limits: Limits) -> None:
+    rate, begins = 40.0, list[float]()
+    until = limits.monotonic() + 1.5
+    while limits.monotonic() < until:
+        permits = bulk(limits, rate=rate)
+        now = limits.monotonic()
+        begins += [now + permits.wait_of(place, now) for place in range(permits.count)]
+        limits.give_back(permits, permits.count)
+        if permits.again_in is not None:
+            time.sleep(permits.again_in)
+    apart = [later - earlier for earlier, later in pairwise(begins)]
+    assert min(apart) > 0.8 / rate
+    assert len([one for one in begins if one < until]) >= 0.9 * 1.5 * rate, "and none of the places is lost"
+
+
+def test_a_bulk_job_takes_places_for_a_quarter_of_a_second_and_who_is_in_a_hurry_finds_one(limits: Limits) -> None:
+    rate = 40.0
+    first = bulk(limits, rate=rate)
+    assert first.count == 1 + AHEAD.total_seconds() * rate
+    assert granted(bulk(limits, rate=rate)) <= 1  # so much time may have passed
+    share = 1 if first.shared else SHARE_WITHOUT_REDIS
+    hurried = limits.acquire("avanser", 1, 1_000 * share, rate * share, HOLD)
+    assert hurried.count == 1
+    assert hurried.wait_of(0, limits.monotonic()) <= AHEAD.total_seconds() + 2 / rate
+
+
+def test_a_bulk_job_leaves_some_calls_to_who_is_in_a_hurry(limits: Limits) -> None:
+    first = bulk(limits, wanted=200, most=100)
+    assert first.count == 95
+    share = 1 if first.shared else SHARE_WITHOUT_REDIS
+    assert limits.acquire("avanser", 9, 100 * share, PLENTY, HOLD).count == 5
+    full = bulk(limits, most=100)
+    assert (full.count, full.again_in) == (0, AGAIN.total_seconds())
+
+
+def test_a_bulk_job_takes_a_set_or_waits_for_one(limits: Limits) -> None:
+    first = bulk(limits, wanted=200, most=80)
+    limits.give_back(first, 8)
+    assert bulk(limits, most=80).again_in == AGAIN.total_seconds()
+    limits.give_back(first, 1)
+    assert bulk(limits, most=80).count == 9
+
+
+def test_a_bulk_job_takes_an_eighth_of_a_seconds_places_or_waits_for_them(limits: Limits) -> None:
+    rate, sizes = 80.0, list[int]()
+    until = limits.monotonic() + 1
+    while limits.monotonic() < until:
+        permits = bulk(limits, rate=rate)
+        sizes.append(permits.count)
+        limits.give_back(permits, permits.count)
+        time.sleep(permits.again_in or 0)
+    assert min(size for size in sizes if size) >= rate / 8
+
+
+def test_a_limit_of_one_call_is_a_bulk_jobs_as_well(limits: Limits) -> None:
+    assert granted(bulk(limits, most=1)) == 1
+
+
+@pytest.mark.parametrize("is_refused", [True, False], ids=["refused", "slow"])
+def test_an_upstream_that_has_enough_is_given_less_by_all(redis_url: str, is_refused: bool) -> None:
+    here, there, now = Limits(redis_url), Limits(redis_url), NOW
+    here.heard("avanser", [timedelta(seconds=0.1)], now, is_refused=False)
+    for _ in range(3):
+        now += STEP
+        here.heard("avanser", [] if is_refused else [timedelta(seconds=2)], now, is_refused=is_refused)
+    share = there.congestion("avanser").share
+    assert share == pytest.approx(REFUSED**3 if is_refused else SLOW**3)
+    permits = there.acquire("avanser", 1_000, 100, PLENTY, HOLD)
+    assert permits.count == int(100 * share)
+    assert permits.step == pytest.approx(1 / (PLENTY * share), rel=0.01)
+    assert granted(there.acquire("telmetrics", 1_000, 100, PLENTY, HOLD)) == 100, "and no other"
+
+
+def test_without_redis_the_process_that_heard_it_gives_less() -> None:
+    limits = Limits(None)
+    limits.heard("avanser", [], NOW, is_refused=True)
+    assert granted(limits.acquire("avanser", 1_000, 100 * SHARE_WITHOUT_REDIS, PLENTY, HOLD)) == 50
+
+
+def test_redis_was_given_another_clock(redis_url: str) -> None:
     limits = Limits(redis_url)
-    assert granted(limits.acquire("avanser", 100, 1_000, 4, HOLD)) == 4, "one second's worth at once"
-    assert granted(limits.acquire("avanser", 100, 1_000, 4, HOLD)) == 0
-    assert eventually(lambda: granted(limits.acquire("avanser", 100, 1_000, 4, HOLD))) == 1
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("trunkline:{avanser}:next", "99999999999.0")
+    assert granted(bulk(limits)) == 100
 
 
 def test_calls_that_never_began_give_their_share_of_the_rate_back(redis_url: str) -> None:
@@ -94,10 +187,11 @@ def test_calls_that_never_began_give_their_share_of_the_rate_back(redis_url: str
 
 def test_nothing_stays_in_redis_for_ever(redis_url: str) -> None:
     Limits(redis_url).acquire("avanser", 1, 5, 1, HOLD)
+    Limits(redis_url).heard("avanser", [], NOW, is_refused=True)
     with redis.Redis.from_url(redis_url) as client:
         ends = [client.ttl(key) for key in client.scan_iter()]
-    assert len(ends) == 2
-    assert all(0 < seconds <= 120 for seconds in ends)
+    assert len(ends) == 3
+    assert all(0 < seconds <= FORGOTTEN.total_seconds() for seconds in ends)
 
 
 def test_without_redis_each_process_keeps_to_its_share() -> None:
