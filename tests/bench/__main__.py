@@ -2,9 +2,9 @@
 
     python -m tests.bench [--size full|tiny] [--rounds 3] [--out .bench]
 
-writes `table.md`, `results.json` and `picture.png` into a folder. Contenders take turns, so that a slow minute of the
-machine falls on all of them; a figure is the median of its rounds. `tiny` shows only that it still runs. A part that
-fails has no rows; the others are written all the same, and the exit status is 1.
+writes `table.md`, `results.json`, `picture.png` and `limits.png` into a folder. Contenders take turns, so that a slow
+minute of the machine falls on all of them; a figure is the median of its rounds. `tiny` shows only that it still runs.
+A part that fails has no rows; the others are written all the same, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -14,11 +14,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import broker, callbacks, end_to_end, growth, intake, lists, memory, picture, scaling, urgent
+from tests.bench import (
+    adapting,
+    broker,
+    callbacks,
+    end_to_end,
+    endpoints,
+    fairness,
+    growth,
+    intake,
+    limits,
+    lists,
+    memory,
+    picture,
+    scaling,
+    urgent,
+)
 from tests.bench.alone import Part
 from tests.bench.machine import machine
 from tests.bench.row import Row, as_json, as_table
-from tests.bench.stage import stage
+from tests.bench.stage import OUT, stage
 
 PARTS: tuple[Part, ...] = (
     end_to_end.rows,
@@ -29,6 +44,10 @@ PARTS: tuple[Part, ...] = (
     growth.rows,
     lists.rows,
     scaling.rows,
+    limits.rows,
+    fairness.rows,
+    endpoints.rows,
+    adapting.rows,
     broker.rows,  # the last: orders that hang at the sandbox land there after it has ended
 )
 
@@ -37,11 +56,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("full", "tiny"), default="full")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path(".bench"))
+    parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args(words)
     rows: list[Row] = []
     is_whole = True
-    with stage() as on:
+    with stage(arguments.out) as on:
         for part in PARTS:
             try:
                 rows += part(on, is_full=arguments.size == "full", rounds=arguments.rounds)

@@ -66,7 +66,8 @@ _ENTERED = f"""
     INSERT INTO requests
         (id, requester_id, batch_id, position, upstream, kind, state, reason, detail, idempotency_key, body_digest,
          custom_id, deadline, on_out_of_stock, spec, number, upstream_reference, pool, attempts, retries, looks,
-         accepted_at, repeated, unanswered, fence, priority, due_at, created_at, updated_at, finished_at)
+         accepted_at, repeated, unanswered, fence, priority, due_at, created_at, updated_at, finished_at,
+         told, key_id)
     SELECT one.id, %(requester)s, one.batch_id, one.position, 'avanser', 'provision', %(state)s, %(reason)s, %(detail)s,
            'custom:avanser:provision:' || one.custom_id, encode(sha256(one.spec::bytea), 'hex'),
            one.custom_id, {_at("made")} + interval '7 days', 'wait', one.spec::json,
@@ -75,7 +76,7 @@ _ENTERED = f"""
            CASE WHEN %(is_bought)s THEN {_at("answered")} END, false, 0, %(has_ended)s::int, 1,
            CASE WHEN NOT %(has_ended)s THEN {_at("made")} END, {_at("made")},
            CASE WHEN %(has_ended)s THEN {_at("ended")} ELSE {_at("made")} END,
-           CASE WHEN %(has_ended)s THEN {_at("ended")} END
+           CASE WHEN %(has_ended)s THEN {_at("ended")} END, %(has_ended)s::int, %(key)s
       FROM {_REQUESTS}
 """
 
@@ -116,7 +117,7 @@ def _events(state: State) -> str:
 _DELIVERIES = f"""
     INSERT INTO deliveries
         (id, requester_id, endpoint_id, type, request_id, data, state, attempts, fence, created_at, delivered_at,
-         last_status)
+         last_status, for_all, sequence)
     SELECT one.delivery_id, %(requester)s, %(endpoint)s, 'request.' || %(state)s, one.id,
            format('{{"id": "%%s", "kind": "provision", "upstream": "avanser", "state": "%%s", "reason": %%s,'
                   ' "detail": "%%s", "number": %%s, "upstream_reference": %%s, "pool": %%s, "custom_id": "%%s",'
@@ -127,7 +128,7 @@ _DELIVERIES = f"""
                   CASE WHEN %(is_bought)s THEN to_json(one.reference)::text ELSE 'null' END,
                   CASE WHEN %(is_bought)s THEN '"private"' ELSE 'null' END, one.custom_id, one.batch_id, one.spec,
                   {_shown("made + 604800000")}, {_shown("made")}, {_shown("ended")}, {_shown("ended")})::json,
-           'delivered', 1, 1, {_at("ended")}, {_at("told")}, 204
+           'delivered', 1, 1, {_at("ended")}, {_at("told")}, 204, true, 1
       FROM {_REQUESTS}
 """
 
@@ -166,7 +167,8 @@ def statements(state: State) -> Sequence[Mapping[str, str]]:
     other's rows. Raises KeyError for a state that is none of `FILLED`.
 
     Each needs `ID_AT` in its session, and the parameters `first` and `last` (numbers of the requests, from 1), `size`
-    (of a batch), `began` and `every` (of batches; milliseconds), `requester`, `endpoint`, `actor` and those of `about`.
+    (of a batch), `began` and `every` (of batches; milliseconds), `requester`, `endpoint`, `key`, `actor` and those of
+    `about`.
     """
     entered = {"batches": _BATCHES, "requests": _ENTERED, "request_counts": _COUNTS}
     history = {"events": _events(state)}

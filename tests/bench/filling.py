@@ -101,7 +101,8 @@ def _owned(connection: Connection, owner: str) -> dict[str, Any]:
         names,
     )
     at = "SELECT id FROM endpoints WHERE requester_id = %(requester)s AND name = 'filled'"
-    return {"requester": names["requester"], "endpoint": _one(connection, at, names)[0], "actor": f"key {new_id()}"}
+    endpoint, key = _one(connection, at, names)[0], new_id()
+    return {"requester": names["requester"], "endpoint": endpoint, "key": key, "actor": f"key {key}"}
 
 
 def _write(conninfo: str, part: Mapping[str, str], given: dict[str, Any]) -> None:

@@ -16,6 +16,9 @@ from tests import services
 from tests.bench.peers.peer import Peer
 from tests.sandbox import SandboxServer
 
+OUT = Path(".bench")
+"""The folder of all that a run leaves."""
+
 WEATHER: dict[str, Any] = {"latency_ms": {"min": 300, "max": 300}, "callback": {"delay": 1.0, "jitter": 0.0}}
 """The upstream answers after 300 ms and calls back after a second."""
 
@@ -30,6 +33,7 @@ class Stage:
     postgres: services.Postgres
     redis: services.Server
     sandbox: SandboxServer
+    pictures: Path  # a folder, for what a part draws itself
     _numbers: Iterator[int] = field(default_factory=count, init=False)
 
     @contextmanager
@@ -54,6 +58,6 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def stage(pictures: Path = OUT) -> Iterator[Stage]:
     with services.postgres() as postgres, services.redis_server() as redis_server, SandboxServer() as sandbox:
-        yield Stage(postgres, redis_server, sandbox)
+        yield Stage(postgres, redis_server, sandbox, pictures)

@@ -122,27 +122,31 @@ def _name(row: Mapping[str, Any]) -> Any:
 
 def _rows(peer: Trunkline) -> Rows:
     with psycopg.connect(peer.conninfo, row_factory=dict_row) as connection:
-        return {table: connection.execute(f"SELECT * FROM {table}".encode()).fetchall() for table in TABLES}  # noqa: S608
+        rows = {table: connection.execute(f"SELECT * FROM {table}".encode()).fetchall() for table in TABLES}  # noqa: S608
+    rows["deliveries"] = [row for row in rows["deliveries"] if row["endpoint_id"]]  # not what nobody takes
+    return rows
 
 
 def _forms(table: str, rows: list[dict[str, Any]]) -> set[Any]:
     """Which columns are filled, with what that is no row's own."""
     if table == "request_counts":
         return {row["state"] for row in rows}
-    return {tuple(sorted((name, _form(name, value)) for name, value in row.items())) for row in rows}
+    return {tuple(sorted((name, _form(table, name, value)) for name, value in row.items())) for row in rows}
 
 
-def _form(name: str, value: Any) -> str:
+def _form(table: str, name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return str(sorted(value)) if name in SHAPES else "object"
-    is_word = name in _WORDS or value is None or isinstance(value, bool)
+    is_word = (
+        (name in _WORDS and (name, table) != ("position", "deliveries")) or value is None or isinstance(value, bool)
+    )
     return str(value) if is_word else type(value).__name__
 
 
 _WORDS = (
     "state", "upstream", "kind", "reason", "type", "from_state", "to_state", "purpose", "method", "content_type",
-    "attempts", "retries", "looks", "unanswered", "fence", "priority", "pool", "on_out_of_stock", "last_status",
-    "total", "position", "query",
+    "attempts", "retries", "looks", "unanswered", "fence", "priority", "told", "sequence", "pool", "on_out_of_stock",
+    "last_status", "total", "position", "query",
 )  # fmt: skip
 """Columns that hold the same in every request of a kind."""
 

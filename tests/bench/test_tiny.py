@@ -12,7 +12,9 @@ from tests.bench import __main__ as bench
 from tests.bench import end_to_end
 from tests.bench.__main__ import PARTS, main
 from tests.bench.alone import Part
+from tests.bench.curve import Curve, Look, Span, draw
 from tests.bench.end_to_end import EMBEDDED, OTHERS, OURS, TINY, Entry, run
+from tests.bench.limits import most_within
 from tests.bench.row import Aim, Row, as_json, as_table, percentile
 from tests.bench.stage import Stage, stage
 from tests.conftest import or_skip
@@ -24,8 +26,8 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def on() -> Iterator[Stage]:
-    with or_skip(), stage() as running:
+def on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with or_skip(), stage(tmp_path_factory.mktemp("pictures")) as running:
         yield running
 
 
@@ -78,3 +80,19 @@ def test_a_percentile_is_a_value_that_so_many_do_not_exceed(share: float, expect
 )
 def test_an_aim_is_of_the_figure_or_of_its_ratio(aim: Aim, value: float, is_met: bool | None) -> None:
     assert aim.is_met(value, None) is bool(is_met)
+
+
+@pytest.mark.parametrize(("times", "expected"), [([], 0), ([0.75, 1.0, 1.5, 1.75, 3.0], 3), ([0.0, 1.0, 2.0], 1)])
+def test_the_most_within_a_second_is_looked_for_wherever_a_second_begins(times: list[float], expected: int) -> None:
+    assert most_within(times, 1.0) == expected
+
+
+def test_a_rate_is_reached_when_it_has_held_and_a_curve_leaves_a_picture(tmp_path: Path) -> None:
+    well, again = Span("well", 0.0, 10.0), Span("well again", 10.0, 30.0)
+    arrived = [number / 10 for number in range(100)] + [15 + number / 10 for number in range(150)]
+    curve = Curve([well, again], arrived, [Look(at / 4, at % 7, at // 8) for at in range(120)])
+    assert curve.rate(well) == 10
+    assert curve.reached_after(again, 9) == 8  # they come again after 5 s, and have done so for 3
+    assert curve.reached_after(again, 11) == 20
+    draw(curve, 10, 7, tmp_path / "pictures" / "limits.png")
+    assert (tmp_path / "pictures" / "limits.png").read_bytes().startswith(PNG)

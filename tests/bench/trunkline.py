@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,7 +28,9 @@ class Trunkline(Peer):
 
     workers: int = 1
     children: int = 2  # of each worker
-    receivers: int = 2  # processes of the one receiver
+    receivers: int = 1  # processes of the one receiver
+    in_flight: int = IN_FLIGHT
+    rate: float = RATE
     key: str = field(default="", init=False)
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), init=False)
 
@@ -42,9 +45,10 @@ class Trunkline(Peer):
             "TRUNKLINE_AVANSER_USERNAME": USERNAME,
             "TRUNKLINE_AVANSER_PASSWORD": PASSWORD,
             "TRUNKLINE_AVANSER_ACCOUNT_ID": ACCOUNT,
-            "TRUNKLINE_AVANSER_MAX_IN_FLIGHT": str(IN_FLIGHT),
-            "TRUNKLINE_AVANSER_RATE": str(RATE),
+            "TRUNKLINE_AVANSER_MAX_IN_FLIGHT": str(self.in_flight),
+            "TRUNKLINE_AVANSER_RATE": str(self.rate),
             "TRUNKLINE_ALLOW_PRIVATE_DESTINATIONS": "true",
+            "TRUNKLINE_RATE_LIMIT": "0",
         }
 
     def prepare(self) -> None:
@@ -68,15 +72,13 @@ class Trunkline(Peer):
         """As one batch."""
         ids = self._new_ids(count)
         with self.client() as client:
-            lines = "\n".join(json.dumps(order(custom_id)) for custom_id in ids)
-            answer = client.post("/v1/batches", content=lines, headers={"Content-Type": "application/x-ndjson"})
-            answer.raise_for_status()
+            send_batch(client, [order(custom_id) for custom_id in ids])
         self.submitted += ids
         return ids
 
-    def client(self) -> httpx.Client:
-        """Of its API, with a key that may do everything."""
-        return httpx.Client(base_url=self._url, timeout=300, headers={"Authorization": f"Bearer {self.key}"})
+    def client(self, key: str | None = None) -> httpx.Client:
+        """Of its API, with a key that may do everything where none is given."""
+        return httpx.Client(base_url=self._url, timeout=300, headers={"Authorization": f"Bearer {key or self.key}"})
 
     def run(self, *words: str) -> dict[str, Any]:
         """A command of the command line to its end, and its answer."""
@@ -103,10 +105,15 @@ def said(command: subprocess.Popen[str]) -> str:
 class ReceiverAlone(Trunkline):
     """Nobody works on what it takes: for what the taking costs."""
 
-    receivers: int = 1
-
     def restart(self) -> None:
         """There is nobody to start."""
+
+
+def send_batch(client: httpx.Client, orders: Iterable[dict[str, Any]]) -> None:
+    """All of them or none: raises httpx.HTTPStatusError where it is not taken."""
+    lines = "\n".join(map(json.dumps, orders))
+    answer = client.post("/v1/batches", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    answer.raise_for_status()
 
 
 def order(custom_id: str) -> dict[str, Any]:
