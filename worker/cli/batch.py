@@ -1,0 +1,117 @@
+"""`trunkline batch`: bulk jobs, and what a person may do to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from models import counter
+from models.base import read, write
+from models.batch import Batch, view
+from models.state import FINAL, State
+from worker.batch_steering import ACTS
+from worker.cli.actor import actor
+from worker.cli.database import database
+from worker.cli.output import say, say_json, say_table
+from worker.cli.references import the_batch
+from worker.cli.run import command, settings, wants_json
+from worker.cli.steer import NotAllowed
+from worker.steering import NotNow
+
+COLUMNS = ("id", "name", "state", "total", "ended", "completed", "failed", "held", "created_at")
+
+the_one = click.argument("reference", metavar="BATCH")
+
+
+@click.group("batch")
+def batch() -> None:
+    """See bulk jobs, pause them, resume them, cancel them. BATCH is an id, or the newest of that name."""
+
+
+@command("list", group=batch, answers=True)
+@click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True)
+def list_(limit: int) -> None:
+    """List batches, the newest first."""
+    with database(settings()) as engine:
+        found = read(engine, lambda session: _newest(session, limit))
+    if wants_json():
+        say_json({"data": found})
+        return
+    say_table(COLUMNS, [[_cell(one, name) for name in COLUMNS] for one in found])
+
+
+def _newest(session: Session, limit: int) -> list[dict[str, Any]]:
+    rows = session.scalars(sa.select(Batch).order_by(Batch.id.desc()).limit(limit)).all()
+    counts = counter.of_batches(session, [row.id for row in rows])
+    return [view(row, counts.get(row.id, {})) for row in rows]
+
+
+def _cell(shown: dict[str, Any], column: str) -> Any:
+    if column == "ended":
+        return sum(shown["counts"][state] for state in FINAL)
+    return shown["counts"][column] if column in set(State) else shown[column]
+
+
+@command("pause", group=batch, answers=True)
+@the_one
+def pause(reference: str) -> None:
+    """Order nothing more of a batch. Safe: what is ordered goes on to its end."""
+    _steer(reference, "pause", "is paused; what is ordered goes on to its end")
+
+
+@command("resume", group=batch, answers=True)
+@the_one
+def resume(reference: str) -> None:
+    """Let a paused batch go on: it buys what was asked for."""
+    _steer(reference, "resume", "goes on")
+
+
+@command("cancel", group=batch, answers=True)
+@the_one
+def cancel(reference: str) -> None:
+    """Withdraw all of a batch that is not ordered yet. Irreversible; what is ordered goes on to its end."""
+    _steer(reference, "cancel", "is cancelled; what is not ordered yet ends, some thousands a second")
+
+
+@command("limit", group=batch, answers=True)
+@the_one
+@click.option("--max-numbers", type=click.IntRange(0, 2**31 - 1), help="the most that may be bought for it")
+@click.option("--unlimited", is_flag=True, help="any number")
+def limit(reference: str, *, max_numbers: int | None, unlimited: bool) -> None:
+    """Say how many numbers may be bought for a batch in all. Raised, what waits goes on by itself; what is bought stays
+    bought."""
+    if unlimited == (max_numbers is not None):
+        raise click.UsageError("say --max-numbers N, or --unlimited")
+
+    def work(session: Session) -> tuple[str, dict[str, Any]]:
+        found = session.get_one(Batch, the_batch(session, reference).id, with_for_update=True)
+        found.max_numbers = max_numbers
+        session.flush()
+        return found.name, view(found, counter.of_batch(session, found.id))
+
+    with database(settings()) as engine:
+        name, shown = write(engine, work)
+    if wants_json():
+        say_json(shown)
+    else:
+        most = "any number of" if max_numbers is None else f"{max_numbers:,}"
+        say(f"Batch {name} ({shown['id']}) may take {most} numbers.")
+
+
+def _steer(reference: str, act: str, done: str) -> None:
+    def work(session: Session) -> tuple[str, dict[str, Any]]:
+        changed = ACTS[act](session, the_batch(session, reference).id, actor())
+        return changed.name, view(changed, counter.of_batch(session, changed.id))
+
+    with database(settings()) as engine:
+        try:
+            name, shown = write(engine, work)
+        except NotNow as error:
+            raise NotAllowed(f"{reference}: {error}") from None
+    if wants_json():
+        say_json(shown)
+    else:
+        say(f"Batch {name} ({shown['id']}) {done}.")
