@@ -1,0 +1,162 @@
+"""What a broker that others can write to and read from gives them: no code that runs, and nothing worth reading."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from sqlalchemy.engine import Engine
+
+from models.base import make_engine, read
+from models.heartbeat import last_beat
+from tests.celery_app import forget_connections
+from tests.chaos.member import Member
+from tests.receiver import environment
+from tests.sandbox import eventually
+from worker import hints
+from worker.app import DELIVERIES, INBOX, QUEUES, RELAY, UPSTREAM_QUEUES, app, configure
+from worker.relay import HEARTBEAT
+from worker.settings import load
+
+PASSWORD, SECRET = "canary-password-of-the-upstream", "canary-secret-key-that-is-long-enough"
+
+
+class Evil:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._path),)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Member]:
+    """A process as in production, with a child. This process sends to the same broker."""
+    mine = environment(sqlite_url, str(tmp_path)) | {"TRUNKLINE_BROKER_URL": redis_url}
+    mine |= {"TRUNKLINE_AVANSER_PASSWORD": PASSWORD, "TRUNKLINE_SECRET_KEY": SECRET}
+    for name, value in mine.items():
+        monkeypatch.setenv(name, value)
+    configure(load())
+    forget_connections()
+    running = Member("worker", ["worker", "--concurrency", "1"], dict(os.environ), tmp_path)
+    running.start()
+    try:
+        eventually(lambda: running.is_ready, within=60)
+        yield running
+    finally:
+        running.stop()
+        forget_connections()
+
+
+@pytest.fixture
+def engine(sqlite_url: str) -> Iterator[Engine]:
+    engine = make_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
+def push(redis_url: str, queue: str, body: bytes, content_type: str, headers: dict[str, Any]) -> None:
+    """A message as kombu lays it into Redis."""
+    properties = {
+        "correlation_id": str(uuid4()),
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": queue},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": str(uuid4()),
+    }
+    message = {
+        "body": base64.b64encode(body).decode(),
+        "content-encoding": "binary",
+        "content-type": content_type,
+        "headers": headers,
+        "properties": properties,
+    }
+    with redis.Redis.from_url(redis_url) as client:
+        client.lpush(queue, json.dumps(message))
+
+
+def headers_of(task: str) -> dict[str, Any]:
+    """Of a message in Celery's second protocol."""
+    id_ = str(uuid4())
+    return {"lang": "py", "task": task, "id": id_, "root_id": id_, "parent_id": None, "group": None, "retries": 0}
+
+
+def is_at_work(engine: Engine) -> bool:
+    """Whether a tick that is sent now is done."""
+    before = beat(engine)
+    app.send_task("trunkline.relay", queue=RELAY)
+    return eventually(lambda: beat(engine) != before, within=30)
+
+
+def beat(engine: Engine) -> datetime | None:
+    return read(engine, lambda session: last_beat(session, HEARTBEAT))
+
+
+def test_a_pickled_message_is_refused_and_nothing_of_it_runs(
+    worker: Member, engine: Engine, redis_url: str, tmp_path: Path
+) -> None:
+    assert is_at_work(engine)
+    done, kinds = tmp_path / "evil", ("application/x-python-serialize", "application/x-python-serialize", "pickle")
+    evil = Evil(done)
+    bodies = [((evil,), {}, {}), evil, {"task": "trunkline.relay", "id": "1", "args": [evil], "kwargs": {}}]
+    for kind, content in zip(kinds, bodies, strict=True):
+        for queue in QUEUES:
+            for headers in (headers_of("trunkline.relay"), headers_of("trunkline.advance"), {}):
+                push(redis_url, queue, pickle.dumps(content), kind, headers)
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: not any(client.llen(queue) for queue in QUEUES), within=60)
+        assert is_at_work(engine)
+        eventually(lambda: not client.hlen("unacked"), within=30)
+    assert worker.is_alive
+    assert not done.exists()
+    log = worker.log.read_text()
+    assert "Refusing to deserialize" in log or "ContentDisallowed" in log
+    pickle.loads(pickle.dumps(evil))  # noqa: S301 -- that it would have done harm
+    assert done.exists()
+
+
+def test_what_inspect_shows_holds_no_secret(worker: Member, redis_url: str) -> None:
+    (name,) = eventually(lambda: app.control.inspect(timeout=1).ping() or {}, within=30)
+    inspect = app.control.inspect([name], timeout=20)  # by its name: then nobody waits for others to answer
+    commands = ("stats", "conf", "report", "registered", "active_queues", "active", "reserved", "scheduled", "revoked")
+    shown = {command: getattr(inspect, command)() for command in commands}
+    assert all(list(answer) == [name] for answer in shown.values())
+    said = json.dumps(shown, default=str)
+    assert "trunkline.advance" in said
+    broker_password = redis_url.partition("@")[0].rpartition(":")[2]
+    assert len(broker_password) > 8
+    assert [secret for secret in (PASSWORD, SECRET, broker_password) if secret in said] == []
+    log = worker.log.read_text()
+    assert [secret for secret in (PASSWORD, SECRET, broker_password) if secret in log] == []
+
+
+def test_a_message_names_a_queues_upstream_and_holds_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    for name, value in (environment(sqlite_url, str(tmp_path)) | {"TRUNKLINE_BROKER_URL": redis_url}).items():
+        monkeypatch.setenv(name, value)
+    configure(load())
+    names = {queue: [name] for name, queue in UPSTREAM_QUEUES.items()} | {INBOX: [], DELIVERIES: []}
+    for queue in names:
+        hints._send(queue, 1)
+    with redis.Redis.from_url(redis_url) as client:
+        for queue, args in names.items():
+            (message,) = (json.loads(one) for one in client.lrange(queue, 0, -1))
+            nothing = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+            assert json.loads(base64.b64decode(message["body"])) == [args, {}, nothing]
+            assert message["content-type"] == "application/json"
+            headers = message["headers"]
+            assert headers["kwargsrepr"] == "{}"
+            assert headers["argsrepr"] in (repr(args), repr(tuple(args)))
