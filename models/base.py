@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+import math
 import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,9 +17,12 @@ from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, CursorResult, Dialect, Engine, Result
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from uuid_utils.compat import uuid7
+
+from models.sealed import Keyring, hang_on
 
 T = TypeVar("T")
 
@@ -42,6 +47,9 @@ clock (PostgreSQL 15, psycopg 3.3)."""
 
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for its one write lock: longer than any of our transactions, so that a wait is not an error."""
+
+ASSUMED_ALIVE = timedelta(seconds=1)
+"""After its last use, a connection. One that breaks all the same breaks in a transaction, which is repeated."""
 
 REFUSED_VALUE = (DataError, ValueError, OverflowError)
 """What a database or its driver raises for a value that it cannot hold: too long, too large, a lone surrogate."""
@@ -120,13 +128,20 @@ def rfc3339(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
-def make_engine(url: str, *, pool_size: int = 5) -> Engine:
-    """An engine for PostgreSQL (`postgresql+psycopg://`) or SQLite (`sqlite:///`).
+def make_engine(url: str, *, pool_size: int = 5, keyring: Keyring | None = None) -> Engine:
+    """An engine for PostgreSQL (`postgresql+psycopg://`) or SQLite (`sqlite:///`). Without keys it knows no secrets.
 
     SQLite is set up so that a committed row survives a power cut (WAL, `synchronous=FULL`) and so that
     every transaction takes the write lock when it begins: one that reads first and writes later would
     otherwise fail with "database is locked" in the middle.
     """
+    engine = _make_engine(url, pool_size)
+    if keyring is not None:
+        hang_on(engine, keyring)
+    return engine
+
+
+def _make_engine(url: str, pool_size: int) -> Engine:
     if url.startswith("sqlite"):
         wait = {"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000}
         engine = sa.create_engine(url, hide_parameters=True, connect_args=wait)
@@ -139,13 +154,28 @@ def make_engine(url: str, *, pool_size: int = 5) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
         hide_parameters=True,  # in errors, and so in logs: they may be callers' numbers and secrets
         execution_options=options,
         connect_args=POSTGRESQL_PATIENCE,
     )
     event.listen(engine, "connect", _set_up_postgresql)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", partial(_ask_if_alive, engine.dialect))
     return engine
+
+
+def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _ask_if_alive(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """SQLAlchemy's own `pool_pre_ping` asks each time: a trip to the database for every transaction."""
+    if time.monotonic() - record.info.get("used_at", math.inf) < ASSUMED_ALIVE.total_seconds():
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError from error  # the pool makes another
 
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:
@@ -185,29 +215,67 @@ def write(engine: Engine, work: Callable[[Session], T], *, repeatable: bool = Fa
 
     `work` may therefore run more than once and must have no effect outside the session.
 
-    A connection that breaks during COMMIT leaves open whether it was committed. Then OperationalError is raised, and
-    the caller must be safe both ways. Where `work` is `repeatable`, to commit it twice is the same as once: then it is
-    run again, for about three seconds, as long as a database takes that is started anew.
+    A connection that breaks before COMMIT has changed nothing: it is run again, for about three seconds, as long as a
+    database takes that is started anew. One that breaks during COMMIT leaves open whether it was committed. Then
+    OperationalError is raised, and the caller must be safe both ways; but where `work` is `repeatable`, to commit it
+    twice is the same as once, and it is run again as well.
     """
-    unheard = False
+    is_done = False
+
+    def attempt() -> T:
+        nonlocal is_done
+        is_done = False
+        with Session(engine, expire_on_commit=False, autoflush=False) as session, session.begin():
+            result = work(session)
+            is_done = True
+        return result
+
+    return _repeated(attempt, lambda: repeatable or not is_done)
+
+
+def write_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run `work`, which makes one single statement and may be run twice: a transaction in one trip to the database.
+
+    Repeated as `write` repeats what is `repeatable`.
+    """
+
+    def attempt() -> T:
+        if engine.dialect.name != "postgresql":
+            with engine.begin() as connection:
+                return work(connection)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            return work(connection)
+
+    return _repeated(attempt, lambda: True)
+
+
+def _repeated(attempt: Callable[[], T], may_repeat: Callable[[], bool]) -> T:
+    """`may_repeat` says whether an attempt whose connection broke may be made again."""
+    is_broken = False
     for tries_left in reversed(range(TRANSACTION_TRIES)):
         try:
-            with Session(engine, expire_on_commit=False, autoflush=False) as session, session.begin():
-                return work(session)
+            return attempt()
         except DBAPIError as error:
-            unheard = unheard or (repeatable and error.connection_invalidated)
-            may_repeat = unheard and isinstance(error, OperationalError | InterfaceError)
-            if not tries_left or not (may_repeat or is_retryable(error)):
+            is_broken = is_broken or (error.connection_invalidated and may_repeat())
+            is_away = is_broken and isinstance(error, OperationalError | InterfaceError)
+            if not tries_left or not (is_away or is_retryable(error)):
                 raise
-            time.sleep((0.1 if unheard else 0.01) * (TRANSACTION_TRIES - tries_left))
+            time.sleep((0.1 if is_broken else 0.01) * (TRANSACTION_TRIES - tries_left))
     raise AssertionError("unreachable")
 
 
 def read(engine: Engine, work: Callable[[Session], T]) -> T:
-    """Run `work` in one transaction that only reads: on SQLite it never waits for the write lock."""
+    """Run `work` in one transaction that only reads: on SQLite it never waits for the write lock.
+
+    It is run again, whole, where its connection breaks.
+    """
     reading = engine.execution_options(trunkline_reading=True)
-    with Session(reading, expire_on_commit=False, autoflush=False) as session, session.begin():
-        return work(session)
+
+    def attempt() -> T:
+        with Session(reading, expire_on_commit=False, autoflush=False) as session, session.begin():
+            return work(session)
+
+    return _repeated(attempt, lambda: True)
 
 
 def insert_for(session: Session) -> Any:

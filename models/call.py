@@ -18,6 +18,7 @@ class Call(Base):
     __table_args__ = (
         sa.UniqueConstraint("upstream", "upstream_reference"),  # an upstream tells a call more than once
         sa.Index("ix_calls_number", "number", "id"),
+        sa.Index("ix_calls_caller", "caller"),
         sa.Index("ix_calls_list", "requester_id", "id"),
     )
 

@@ -97,6 +97,13 @@ def of_batch(session: Session, batch_id: UUID) -> dict[State, int]:
     return _sums(session, Count.batch_id == batch_id)
 
 
+def waiting_in(session: Session, batch_id: UUID) -> list[str]:
+    """The upstreams at which requests of this batch are queued."""
+    queued = (Count.batch_id == batch_id, Count.state == State.QUEUED.value)
+    some = sa.select(Count.upstream).where(*queued).group_by(Count.upstream).having(sa.func.sum(Count.n) > 0)
+    return list(session.scalars(some))
+
+
 def of_all(session: Session) -> dict[State, int]:
     return _sums(session, sa.true())
 

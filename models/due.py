@@ -6,8 +6,8 @@ due again by itself; one that comes back late finds that its fence is old.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -16,14 +16,19 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import sets, upstream
+from models import sets, sharing, spending, upstream
+from models.batch import LIMITED as LIMITED_BATCH
+from models.batch import Batch
 from models.delivery import Delivery
 from models.holding import changed_hands
 from models.inbox import Received
-from models.request import Kind, Priority, Request, is_out
+from models.request import Kind, Priority, Request, is_out, line
+from models.requester import LIMITED as LIMITED_KEY
+from models.requester import ApiKey
 from models.state import Reason, State
 from models.transition import Move, apply
 from models.turn import held_back, wait
+from models.upstream import Pause
 
 PRIORITIES = (Priority.SINGLE, Priority.BULK)
 """First claimed first."""
@@ -40,6 +45,8 @@ HELD_AFTER = 10
 
 COUNTED = 1_000
 """A backlog is counted up to here: enough to know how many workers to wake, and cheap however long it is."""
+
+NO_CEILINGS: Mapping[str, int] = {}
 
 Row = TypeVar("Row", Delivery, Received)
 
@@ -72,36 +79,71 @@ def claim_requests(
     now: datetime,
     lease: timedelta,
     priorities: Sequence[int] = PRIORITIES,
+    ceilings: Mapping[str, int] = NO_CEILINGS,
 ) -> list[Claim]:
     """Take up to `limit` requests that are due at one upstream, all of the first of these priorities that has any: who
     is in a hurry does not wait until many others are written down.
 
     Those that waited past their deadline are ended here and not returned. A paused upstream is asked about
-    orders that are out, but gets no new ones.
+    orders that are out, but gets no new ones. What is over a spending limit waits: `ceilings` are those that are
+    settings, by subject (`models.spending`).
     """
-    may_order = upstream.find_pause(session, upstream_name) is None
+    may_order, is_limited = _gates(session, upstream_name)
+    limits = ceilings if ceilings or is_limited else None
     claims: list[Claim] = []
     for _ in range(ROUNDS):
         wanted = limit - len(claims)
-        rows = _due_requests(session, upstream_name, wanted, now, may_order, priorities)
+        rows, is_all = _due_requests(session, upstream_name, wanted, now, may_order, priorities)
         if rows and not claims and _is_suspect(rows[0]):
-            return _claimed(session, rows[:1], now, now + lease)
+            return _claimed(session, rows[:1], now, now + lease, limits)
         others = [row for row in rows if not _is_suspect(row)]
-        claims += _claimed(session, others, now, now + lease)
-        if len(claims) == limit or not others or (claims and len(others) < wanted):
+        claims += _claimed(session, others, now, now + lease, limits)
+        if len(claims) == limit or not others or (claims and is_all):
             break
     return claims
+
+
+def _within_limits(
+    session: Session, rows: Sequence[Request], moves: Sequence[Move], limits: Mapping[str, int], now: datetime
+) -> list[Move]:
+    """These moves; but what has no place below its spending limits waits, and the others take theirs."""
+    ordered = {move.request_id for move in moves if move.to is State.SUBMITTING}
+    wanted = [row for row in spending.candidates(rows) if row.id in ordered]
+    blocks = spending.take_places(session, wanted, limits, now)
+    placed = {row.id for row in wanted} - blocks.keys()
+    day = {"spent_on": spending.day_of(now)}
+    kept = [replace(move, changes={**move.changes, **day}) if move.request_id in placed else move for move in moves]
+    return [_blocked(blocks[move.request_id], move) if move.request_id in blocks else move for move in kept]
+
+
+def _blocked(block: spending.Block, move: Move) -> Move:
+    changes = {"over_limit_of": block.subject}
+    return Move(
+        move.request_id, State.QUEUED, "worker", Reason.SPENDING_LIMIT, block.detail, block.until, changes=changes
+    )
 
 
 def _is_suspect(row: Request) -> bool:
     return row.unanswered >= ALONE_AFTER
 
 
-def _claimed(session: Session, rows: Sequence[Request], now: datetime, until: datetime) -> list[Claim]:
+def _gates(session: Session, upstream_name: str) -> tuple[bool, bool]:
+    """Whether anything may be ordered there, and whether any key or batch has a limit: in one trip."""
+    pause = sa.exists().where(Pause.upstream.in_((upstream.ALL, upstream_name)))
+    key, batch = sa.exists(sa.select(ApiKey.id).where(LIMITED_KEY)), sa.exists(sa.select(Batch.id).where(LIMITED_BATCH))
+    is_paused, is_limited = session.execute(sa.select(pause, sa.or_(key, batch))).one()
+    return not is_paused, bool(is_limited)
+
+
+def _claimed(
+    session: Session, rows: Sequence[Request], now: datetime, until: datetime, limits: Mapping[str, int] | None
+) -> list[Claim]:
     changes = [row for row in rows if row.kind is not Kind.PROVISION and row.state is State.QUEUED]
     waits = held_back(session, changes) if changes else {}
     gone = changed_hands(session, changes) if changes else set()
     moves = [_claiming_move(row, now, until, waits.get(row.id), is_gone=row.id in gone) for row in rows]
+    if limits is not None:
+        moves = _within_limits(session, rows, moves, limits, now)
     apply(session, {row.id: row for row in rows}, moves, now)
     return [
         Claim(row, Step.SUBMIT if row.looks == 0 else Step.LOOK_UP, until)
@@ -117,17 +159,52 @@ def _due_requests(
     now: datetime,
     may_order: bool,
     priorities: Sequence[int],
-) -> list[Request]:
+) -> tuple[list[Request], bool]:
+    """Up to so many that are due, all of one priority, the oldest first; and whether these are all of that priority."""
     for priority in priorities:
-        statement = sa.select(Request).where(
-            Request.upstream == upstream_name, Request.priority == priority, Request.due_at <= now
-        )
-        if not may_order:
-            statement = statement.where(is_out())
-        statement = statement.order_by(Request.due_at).limit(limit).with_for_update(skip_locked=True)
-        if rows := list(session.scalars(statement)):
-            return rows
-    return []
+        due = (Request.upstream == upstream_name, Request.priority == priority, Request.due_at <= now)
+        if may_order:
+            rows, is_all = _of_each_line(session, upstream_name, priority, limit, now, due)
+        else:
+            rows = _locked(session, limit, *due, is_out())
+            is_all = len(rows) < limit
+        if rows:
+            return rows, is_all
+    return [], True
+
+
+def _of_each_line(
+    session: Session,
+    upstream_name: str,
+    priority: int,
+    limit: int,
+    now: datetime,
+    due: Sequence[sa.ColumnElement[bool]],
+) -> tuple[list[Request], bool]:
+    """What one line leaves of its share goes to those behind it: so those of which little may be taken come first."""
+    lines = sharing.lines(session, upstream_name, priority, now)
+    kept_back = {one.id for one in lines if one.is_kept_back}
+    shares = sharing.shares(lines, limit)
+    rows: list[Request] = []
+    left, is_all = 0, len(shares) == len(lines) < sharing.MOST_SEEN
+    for id_, share in sorted(shares.items(), key=lambda item: item[0] not in kept_back):
+        wanted = share + left
+        some = (*due, line() == id_, is_out()) if id_ in kept_back else (*due, line() == id_)
+        found = _locked(session, wanted, *some)
+        left = wanted - len(found)
+        is_all = is_all and left > 0
+        rows += found
+    return sorted(rows, key=_by_due), is_all
+
+
+def _locked(session: Session, limit: int, *conditions: sa.ColumnElement[bool]) -> list[Request]:
+    statement = sa.select(Request).where(*conditions).order_by(Request.due_at).limit(limit)
+    return list(session.scalars(statement.with_for_update(skip_locked=True)))
+
+
+def _by_due(row: Request) -> datetime:
+    assert row.due_at is not None
+    return row.due_at
 
 
 def _waiting_move(row: Request, earlier: Request, now: datetime) -> Move:
@@ -175,15 +252,23 @@ def _claiming_move(row: Request, now: datetime, until: datetime, earlier: Reques
     return Move(row.id, State.SUBMITTING, "worker", Reason.OUTCOME_UNKNOWN, detail, until, changes=changes)
 
 
-def claim(session: Session, table: type[Row], limit: int, now: datetime, lease: timedelta) -> list[Row]:
-    """Take up to `limit` deliveries or inbox rows that are due. They come as they are after the claim."""
+def claim(session: Session, table: type[Received], limit: int, now: datetime, lease: timedelta) -> list[Received]:
+    """Take up to `limit` inbox rows that are due; they come as they are after the claim. See `models.dispatch` too."""
     some = sa.select(table.id).where(table.due_at <= now).order_by(table.due_at).limit(limit)
     # As a CTE, which is read once: a plain subquery may be, in some plans, once for each row, past its limit.
     due = some.with_for_update(skip_locked=True).cte("due")
+    return take_rows(session, table, sa.select(due.c.id), now + lease)
+
+
+def take_rows(
+    session: Session, table: type[Row], ids: sa.Select[UUID] | sa.CompoundSelect[UUID], until: datetime
+) -> list[Row]:
+    """Take the deliveries or inbox rows that `ids` finds, and locks, until the end of a lease. They come as they are
+    after that."""
     statement = (
         sa.update(table)
-        .where(table.id.in_(sa.select(due.c.id)))
-        .values(fence=table.fence + 1, attempts=table.attempts + 1, due_at=now + lease)
+        .where(table.id.in_(ids))
+        .values(fence=table.fence + 1, attempts=table.attempts + 1, due_at=until)
         .returning(table)
         .execution_options(synchronize_session=False)
     )
@@ -200,18 +285,20 @@ def settle(session: Session, table: type[Row], rows: Sequence[Row], columns: Seq
     sets.update(session.connection(), table.__table__, values, columns, held=("fence",), are_locked=False)  # type: ignore[arg-type]
 
 
-def count_due_requests(session: Session, upstream_name: str, now: datetime) -> int:
+def count_due_requests(
+    session: Session, upstream_name: str, now: datetime, priorities: Sequence[int] = PRIORITIES
+) -> int:
     """How many requests could be claimed at an upstream now. Stops counting at `COUNTED`."""
     # The priorities are named, so that of each the index is read only as far as rows are due.
-    due = (Request.upstream == upstream_name, Request.priority.in_(PRIORITIES), Request.due_at <= now)
+    due = (Request.upstream == upstream_name, Request.priority.in_(priorities), Request.due_at <= now)
     statement = sa.select(Request.id).where(*due)
     if upstream.find_pause(session, upstream_name) is not None:
         statement = statement.where(is_out())
     return _count(session, statement)
 
 
-def count_due(session: Session, table: type[Row], now: datetime) -> int:
-    """How many deliveries or inbox rows could be claimed now. Stops counting at `COUNTED`."""
+def count_due(session: Session, table: type[Received], now: datetime) -> int:
+    """How many inbox rows could be claimed now. Stops counting at `COUNTED`."""
     return _count(session, sa.select(table.id).where(table.due_at <= now))
 
 

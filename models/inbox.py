@@ -27,6 +27,9 @@ class Purpose(StrEnum):
 _DUE = sa.text("due_at IS NOT NULL")
 _PROBLEM = sa.text("problem IS NOT NULL")
 
+TOLD_OF_PEOPLE = sa.text("purpose IN ('call', 'sms')")
+"""Written out, because only so is the index found that is made for it."""
+
 
 class Received(Base):
     """One HTTP request from an upstream. Never deleted by its parsing: what cannot be parsed stays, visible."""
@@ -35,6 +38,7 @@ class Received(Base):
     __table_args__ = (
         sa.UniqueConstraint("request_id", "digest"),
         sa.Index("ix_inbox_due", "due_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        sa.Index("ix_inbox_people", "id", postgresql_where=TOLD_OF_PEOPLE, sqlite_where=TOLD_OF_PEOPLE),
         sa.Index("ix_inbox_problem", "id", postgresql_where=_PROBLEM, sqlite_where=_PROBLEM),
     )
 

@@ -18,6 +18,7 @@ class Message(Base):
     __table_args__ = (
         sa.UniqueConstraint("upstream", "upstream_reference"),  # an upstream tells a message more than once
         sa.Index("ix_messages_number", "number", "id"),
+        sa.Index("ix_messages_sender", "sender"),
         sa.Index("ix_messages_list", "requester_id", "id"),
     )
 

@@ -39,11 +39,19 @@ def list_events(
         conditions.append(table.number.in_(numbers))
     if since is not None:
         # Ids ascend with time, and the list is in their order: it is read no further back than needed.
-        conditions += [table.received_at >= since, table.id >= _first_id_of(since)]
+        conditions += [table.received_at >= since, table.id >= first_id_of(since)]
     return page_of(session, table, conditions, limit, cursor)
 
 
-def _first_id_of(since: datetime) -> UUID:
-    """Below every id (UUIDv7) of an event that came then or later: the first 48 bits count milliseconds (RFC 9562)."""
-    earliest = since.timestamp() - CLOCKS_DIFFER.total_seconds()
-    return UUID(int=max(0, int(earliest * 1000)) << 80)
+def first_id_of(moment: datetime) -> UUID:
+    """Below every id (UUIDv7) of what came then or later: the first 48 bits count milliseconds (RFC 9562)."""
+    return _id_at(moment.timestamp() - CLOCKS_DIFFER.total_seconds())
+
+
+def last_id_of(moment: datetime) -> UUID:
+    """Above every id of what came then or earlier."""
+    return _id_at(moment.timestamp() + CLOCKS_DIFFER.total_seconds())
+
+
+def _id_at(seconds: float) -> UUID:
+    return UUID(int=max(0, int(seconds * 1000)) << 80)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -40,6 +40,12 @@ _CONTRADICTED = sa.text("contradicted_at IS NOT NULL")
 PARKED = sa.text("reason = 'upstream_paused' AND due_at IS NULL AND state = 'queued'")
 """Stepped aside while their upstream is paused. Written out, because only so is the index found that is made for it."""
 
+BATCH_PAUSED = sa.text("reason = 'batch_paused' AND due_at IS NULL AND state = 'queued'")
+"""Stepped aside while their batch is paused."""
+
+OVER_LIMIT = sa.text("over_limit_of IS NOT NULL")
+"""Waiting for room below a spending limit."""
+
 _CHANGES = sa.text("kind <> 'provision'")
 
 _DUE_AND_OUT = sa.text("due_at IS NOT NULL AND state <> 'queued'")
@@ -51,6 +57,16 @@ class Request(Base):
         sa.UniqueConstraint("requester_id", "idempotency_key"),
         # What is due at one upstream. Partial: requests that ended are not in it, so it stays small for ever.
         sa.Index("ix_requests_due", "upstream", "priority", "due_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        # The same, by the line in which it stands: see `models.sharing`.
+        sa.Index(
+            "ix_requests_line",
+            "upstream",
+            "priority",
+            sa.text("coalesce(batch_id, requester_id)"),
+            "due_at",
+            postgresql_where=_DUE,
+            sqlite_where=_DUE,
+        ),
         # What of it may be looked at while the upstream is paused: few rows, beside a backlog of any length.
         sa.Index(
             "ix_requests_due_and_out",
@@ -83,6 +99,8 @@ class Request(Base):
             sqlite_where=_WAITS_FOR_STOCK,
         ),
         sa.Index("ix_requests_parked", "upstream", postgresql_where=PARKED, sqlite_where=PARKED),
+        sa.Index("ix_requests_batch_paused", "batch_id", postgresql_where=BATCH_PAUSED, sqlite_where=BATCH_PAUSED),
+        sa.Index("ix_requests_over_limit", "over_limit_of", "id", postgresql_where=OVER_LIMIT, sqlite_where=OVER_LIMIT),
         sa.Index("ix_requests_contradicted", "id", postgresql_where=_CONTRADICTED, sqlite_where=_CONTRADICTED),
         sa.Index("ix_requests_batch", "batch_id", "position"),
         sa.Index("ix_requests_custom_id", "requester_id", "custom_id"),
@@ -113,6 +131,11 @@ class Request(Base):
     upstream_reference: Mapped[str | None] = mapped_column(sa.String(255))
     pool: Mapped[str | None] = mapped_column(sa.String(64))  # the stock that the number was taken from
     stock_key: Mapped[str | None] = mapped_column(sa.String(64))  # what it waits for: see `models.stock_watch`
+    # The key that asked for it. No foreign key: to check it costs for each row of a bulk job, and keys stay.
+    key_id: Mapped[UUID | None]
+    price_class: Mapped[str | None] = mapped_column(sa.String(32))  # the dearest it may buy, where its upstream has any
+    spent_on: Mapped[date | None] = mapped_column(sa.Date)  # the day on which it has a place: see `models.spending`
+    over_limit_of: Mapped[str | None] = mapped_column(sa.String(80))  # the subject of the limit that it waits for
     attempts: Mapped[int] = mapped_column(default=0)  # times it was claimed to be ordered
     retries: Mapped[int] = mapped_column(default=0)  # refusals in a row that provably bought nothing
     looks: Mapped[int] = mapped_column(default=0)  # look-ups since it was last ordered
@@ -121,6 +144,7 @@ class Request(Base):
     accepted_at: Mapped[datetime | None]  # the upstream said that it has it: what then is not to be seen is not absent
     repeated: Mapped[bool] = mapped_column(default=False)  # an earlier order of it may have reached the upstream
     unanswered: Mapped[int] = mapped_column(default=0, server_default="0")  # claims in a row that nobody came back from
+    told: Mapped[int] = mapped_column(default=0, server_default="0")  # events that its requester was to hear of
     fence: Mapped[int] = mapped_column(default=0)  # goes up with every claim; older claims cannot write
     priority: Mapped[int] = mapped_column(sa.SmallInteger)
     due_at: Mapped[datetime | None]
@@ -128,6 +152,11 @@ class Request(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+def line() -> sa.ColumnElement[UUID]:
+    """The line in which a request waits for its turn."""
+    return sa.func.coalesce(Request.batch_id, Request.requester_id)
 
 
 def is_out() -> sa.ColumnElement[bool]:

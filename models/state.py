@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NOT_HELD = "not_held"  # the number was given up, or became another requester's, before the change was sent
     WORKERS_LOST = "workers_lost"  # worker after worker took it up and did not come back
     BATCH_PAUSED = "batch_paused"  # its batch is paused by a person
+    SPENDING_LIMIT = "spending_limit"  # as many numbers were bought as may be: today, or for its key or batch
     BY_PERSON = "by_person"  # a person settled it
 
 

@@ -5,16 +5,19 @@ from models.batch import Batch
 from models.call import Call
 from models.counter import Count
 from models.delivery import Delivery
+from models.delivery_attempt import DeliveryAttempt
 from models.endpoint import Endpoint
 from models.event import Event
 from models.heartbeat import Heartbeat
 from models.inbox import Received
 from models.message import Message
 from models.number import Number
+from models.outage import Outage
 from models.reconciliation import Reconciliation
 from models.request import Request
 from models.requester import ApiKey, Requester
 from models.reservation import Reservation
+from models.spending import Spent
 from models.stock_watch import StockWatch
 from models.upstream import Pause
 
@@ -25,16 +28,19 @@ __all__ = [
     "Call",
     "Count",
     "Delivery",
+    "DeliveryAttempt",
     "Endpoint",
     "Event",
     "Heartbeat",
     "Message",
     "Number",
+    "Outage",
     "Pause",
     "Received",
     "Reconciliation",
     "Request",
     "Requester",
     "Reservation",
+    "Spent",
     "StockWatch",
 ]

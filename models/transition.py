@@ -18,7 +18,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, event, number, reservation, sets
+from models import counter, delivery, event, number, reservation, sets, spending
 from models.endpoint import EventType
 from models.event import Entry, EventKind
 from models.request import Kind, Request, view
@@ -34,7 +34,8 @@ _TOLD = {
 _WRITTEN = (
     "state", "reason", "detail", "number", "upstream_reference", "pool", "stock_key",
     "attempts", "retries", "looks", "unanswered", "unknown_since",
-    "absent_at", "accepted_at", "repeated", "fence", "due_at", "contradicted_at", "updated_at", "finished_at",
+    "absent_at", "accepted_at", "repeated", "spent_on", "over_limit_of", "fence", "due_at",
+    "contradicted_at", "updated_at", "finished_at", "told",
 )  # fmt: skip
 """The columns that a move may change."""
 
@@ -107,6 +108,7 @@ class _Work:
         self.notices: list[delivery.Notice] = []
         self.completed: list[Request] = []
         self.let_go: list[UUID] = []
+        self.given_back: Counter[spending.Place] = Counter()
 
     def make(self, row: Request | None, move: Move) -> Landing:
         if row is None:
@@ -125,12 +127,14 @@ class _Work:
             self._flag(row, move, trouble)
         row.state, row.reason, row.detail, row.due_at = move.to, move.reason, move.detail, move.due_at
         row.unanswered = 0  # whoever moves it has come back; a claim, which has still to, says otherwise
+        row.over_limit_of = None
         for column, value in move.changes.items():
             if column != "number" or may_name_number(row, move):
                 setattr(row, column, value)
         if move.to is not State.QUEUED:
             row.stock_key = None
         self._let_go(row, start, picked)
+        self._give_back(row, start)
         row.updated_at = self.now
         self.changed[row.id] = row
         if (start, told) != (move.to, move.reason):
@@ -147,6 +151,11 @@ class _Work:
             row.number = row.upstream_reference = None
         if row.upstream_reference is None:
             self.let_go.append(row.id)
+
+    def _give_back(self, row: Request, start: State) -> None:
+        if row.spent_on is not None and spending.is_freed(row, start):
+            self.given_back.update(spending.places_of(row, row.spent_on))
+            row.spent_on = None
 
     def _refuse(self, row: Request, move: Move) -> None:
         """The request has ended. News changes nothing; if it contradicts the end, people must see it."""
@@ -201,6 +210,7 @@ class _Work:
         if row.state is State.COMPLETED:
             self.completed.append(row)
         if row.state in _TOLD:
+            row.told += 1
             self.notices.append(
                 delivery.Notice(
                     _TOLD[row.state],
@@ -209,6 +219,7 @@ class _Work:
                     request_id=row.id,
                     endpoint_id=row.endpoint_id,
                     notify_url=row.notify_url,
+                    sequence=row.told,
                 )
             )
 
@@ -218,6 +229,7 @@ class _Work:
             sets.update(session.connection(), _TABLE, rows, _WRITTEN)
         number.record(session, self.completed, self.now)
         reservation.give_up(session, self.let_go)
+        spending.give_back(session, self.given_back)
         event.append(session, self.entries)
         counter.add(session, self.counts)
         delivery.file(session, self.notices, self.now)

@@ -17,11 +17,13 @@ class Caught:
 
 
 class Catcher:
-    """Answers every GET and POST with the next of `statuses`, the last one for ever."""
+    """Answers every GET and POST with the next of `statuses`, the last one for ever; with these headers and body."""
 
     def __init__(self, *statuses: int) -> None:
         self.caught: list[Caught] = []
         self.before_answer: Callable[[], object] = lambda: None
+        self.headers: dict[str, str] = {}
+        self.body = b""
         self._statuses = list(statuses) or [204]
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -52,10 +54,13 @@ def _handler(catcher: Catcher) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status = catcher.take(Caught(self.command, self.path, dict(self.headers), body))
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            for name, value in catcher.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(catcher.body)))
             if 300 <= status < 400:
                 self.send_header("Location", f"{catcher.url}/elsewhere")
             self.end_headers()
+            self.wfile.write(catcher.body)
 
         do_GET = do_POST = _take  # noqa: N815  # the names that http.server looks for
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from models.base import make_engine
 from models.migrations import upgrade
 from tests import services
+from tests.factory import KEYRING
 from worker.embedded import EmbeddedBroker
 
 hypothesis.settings.register_profile("trunkline", deadline=None)  # a busy machine is no fault of the code
@@ -44,7 +45,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[sa.Engine]:
     """An engine on `database_url`, its connections closed afterwards."""
-    engine = make_engine(database_url)
+    engine = make_engine(database_url, keyring=KEYRING)
     yield engine
     engine.dispose()
 

@@ -16,6 +16,10 @@ from models.endpoint import Endpoint, EventType
 from models.intake import NewRequest, take
 from models.request import Kind, Request
 from models.requester import Requester
+from models.sealed import Keyring
+
+SECRET_KEY = "a secret for tests that is long enough"
+KEYRING = Keyring([SECRET_KEY])
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 """When tests begin. Time is an argument everywhere, so it stands still unless a test moves it."""
@@ -49,9 +53,11 @@ def make_endpoint(engine: Engine, owner: Requester, url: str, *types: EventType,
     return write(engine, lambda session: endpoint.create(session, owner, name, url, kinds, NOW))
 
 
-def make_requests(engine: Engine, count: int = 1, *, batch_id: UUID | None = None, **fields: Any) -> list[UUID]:
-    """Take `count` requests of the default requester, and return their ids."""
-    owner = make_requester(engine)
+def make_requests(
+    engine: Engine, count: int = 1, *, batch_id: UUID | None = None, owner: Requester | None = None, **fields: Any
+) -> list[UUID]:
+    """Take `count` requests, of the default requester where no other is given, and return their ids."""
+    owner = owner or make_requester(engine)
 
     def work(session: Session) -> list[UUID]:
         taken = take(session, owner.id, [new_request(**fields) for _ in range(count)], NOW, batch_id=batch_id)
@@ -60,9 +66,9 @@ def make_requests(engine: Engine, count: int = 1, *, batch_id: UUID | None = Non
     return write(engine, work)
 
 
-def make_batch(engine: Engine, total: int, *, is_sealed: bool = True) -> UUID:
-    """A running batch of the default requester, whose requests are still to be made."""
-    owner, batch_id = make_requester(engine), new_id()
+def make_batch(engine: Engine, total: int, *, is_sealed: bool = True, owner: Requester | None = None) -> UUID:
+    """A running batch, of the default requester where no other is given, whose requests are still to be made."""
+    owner, batch_id = owner or make_requester(engine), new_id()
 
     def work(session: Session) -> None:
         session.add(

@@ -27,6 +27,7 @@ from models.event import Event
 from models.inbox import Purpose, Received
 from models.request import Request
 from models.requester import Scope, create_key, find_or_make
+from tests.factory import SECRET_KEY
 from webhook_receiver import APIS, create_app
 from webhook_receiver.context import BodyLimits
 from webhook_receiver.operations import Operation
@@ -35,7 +36,6 @@ from webhook_receiver.schemas import ProblemShape
 from worker.settings import Settings, load
 from worker.signing import Tokens
 
-SECRET = "a secret for tests that is long enough"
 NO_BROKER = "redis://127.0.0.1:1/0"
 """Nobody listens there. What is taken must be safe without a broker."""
 
@@ -76,7 +76,7 @@ def environment(database_url: str, home: str) -> dict[str, str]:
         "TRUNKLINE_HOME": home,
         "TRUNKLINE_DATABASE_URL": database_url,
         "TRUNKLINE_BROKER_URL": NO_BROKER,
-        "TRUNKLINE_SECRET_KEY": SECRET,
+        "TRUNKLINE_SECRET_KEY": SECRET_KEY,
         "TRUNKLINE_AVANSER_USERNAME": "user",
         "TRUNKLINE_AVANSER_PASSWORD": "password",
         "TRUNKLINE_AVANSER_ACCOUNT_ID": "7xxx",
@@ -156,7 +156,7 @@ class Api:
         operation = self._operation(method, response)
         if operation is None:
             return
-        allowed = {*operation.answers, 400, 401, 403, 404, 413, 415, 422, 503, *operation.problems}
+        allowed = {*operation.answers, 400, 401, 403, 404, 413, 415, 422, 429, 503, *operation.problems}
         assert response.status_code in allowed
         answer = operation.answers.get(response.status_code)
         if answer is not None and answer.model is not None:
@@ -189,4 +189,5 @@ def receiver(settings: Settings, engine: Engine, limits: BodyLimits | None = Non
     try:
         yield Api(app, engine, settings, make_key(engine, *Scope))
     finally:
+        app.extensions["trunkline"].key_uses.close()
         app.extensions["trunkline"].engine.dispose()

@@ -19,8 +19,10 @@ from models.base import read, utc_now, write
 from models.clock import Clock
 from models.delivery import Delivery
 from models.inbox import Received
+from models.outage import Outage
 from models.request import Request
 from models.stock_watch import StockWatch
+from tests.factory import SECRET_KEY
 from worker.destinations import Destinations
 from worker.lanes import Lanes
 from worker.limits import Limits
@@ -28,6 +30,7 @@ from worker.loop import Loop
 from worker.runtime import Runtime
 from worker.settings import load
 from worker.signing import Tokens, Uris
+from worker.switches import Switches
 from worker.upstreams.base import Answer, NotFound, Order, OwnedNumber, StockRow, Upstream
 
 T = TypeVar("T")
@@ -39,7 +42,7 @@ SETTLING = timedelta(seconds=60)
 
 ENVIRONMENT = {
     "TRUNKLINE_PUBLIC_URL": "https://trunkline.test",
-    "TRUNKLINE_SECRET_KEY": "a secret for tests that is long enough",
+    "TRUNKLINE_SECRET_KEY": SECRET_KEY,
     "TRUNKLINE_AVANSER_USERNAME": "user",
     "TRUNKLINE_AVANSER_PASSWORD": "password",
     "TRUNKLINE_AVANSER_ACCOUNT_ID": "7xxx",
@@ -103,7 +106,8 @@ def working(
     for name, value in (ENVIRONMENT | {"TRUNKLINE_HOME": home, "TRUNKLINE_DATABASE_URL": url} | more).items():
         monkeypatch.setenv(name, value)
     settings = load()
-    destinations = Destinations(allow_private=settings.environment.allow_private_destinations)
+    environment = settings.environment
+    destinations = Destinations(allow_private=environment.allow_private_destinations, proxy=settings.egress_proxy)
     runtime = Runtime(
         settings=settings,
         engine=engine,
@@ -113,17 +117,20 @@ def working(
         loop=loop,
         uris=Uris(settings.public_url, Tokens(settings.secret_keys)),
         destinations=destinations,
+        switches=Switches(lambda: read(engine, upstream.paused_names)),
         _clients={client.name: client},
     )
     try:
         yield runtime
     finally:
+        runtime.lanes.drain(timedelta(seconds=10))
         loop.run(destinations.close())
 
 
 _TIMES: Mapping[type[Any], Sequence[str]] = {
     Request: ("due_at", "updated_at", "unknown_since", "absent_at", "deadline"),
     Delivery: ("due_at",),
+    Outage: ("began_at", "failed_at", "opened_at", "probe_at", "paused_at", "recovering_at"),
     Received: ("due_at",),
     StockWatch: ("due_at",),
 }
@@ -147,7 +154,9 @@ def until_due(engine: Engine) -> None:
     """Let time pass until the last row that waits is due."""
 
     def latest(session: Session) -> timedelta:
-        due = [session.scalar(sa.select(sa.func.max(table.due_at))) for table in _TIMES]
+        due = [
+            session.scalar(sa.select(sa.func.max(table.due_at))) for table, times in _TIMES.items() if "due_at" in times
+        ]
         return max((moment for moment in due if moment is not None), default=utc_now()) - utc_now()
 
     let_pass(engine, read(engine, latest) + timedelta(milliseconds=1))
@@ -177,3 +186,15 @@ def is_paused(engine: Engine, name: str = NAME) -> str | None:
 def every(engine: Engine, table: type[Any]) -> list[Any]:
     """All rows, oldest first."""
     return read(engine, lambda session: list(session.scalars(sa.select(table).order_by(table.id))))
+
+
+def dumped(engine: Engine) -> str:
+    """Every value of every table, as it is stored."""
+    with engine.connect() as connection:
+        tables = sa.inspect(connection).get_table_names()
+        return "\n".join(
+            str(value)
+            for table in tables
+            for row in connection.execute(sa.text(f'SELECT * FROM "{table}"'))  # noqa: S608
+            for value in row
+        )

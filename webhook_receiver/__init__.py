@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 import flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from models.base import make_engine
 from models.clock import make_clock
-from webhook_receiver import context, openapi, problems
+from webhook_receiver import access_log, context, openapi, problems, rate_limit
 from webhook_receiver.batches import batches
 from webhook_receiver.callbacks import callbacks
 from webhook_receiver.calls import calls
@@ -16,18 +17,22 @@ from webhook_receiver.context import BodyLimits, Receiver
 from webhook_receiver.deliveries import deliveries
 from webhook_receiver.docs import docs
 from webhook_receiver.endpoints import endpoints
+from webhook_receiver.events import events
+from webhook_receiver.gate import Gate
 from webhook_receiver.health import health
 from webhook_receiver.keeping import Keeper
+from webhook_receiver.key_uses import KeyUses
 from webhook_receiver.messages import messages
 from webhook_receiver.metrics import HttpTimes, Rows, metrics
 from webhook_receiver.numbers import numbers
+from webhook_receiver.rate_limit import RateLimit
 from webhook_receiver.reconciliation import reconciliation
 from webhook_receiver.requests import requests
 from webhook_receiver.stock import stock
 from worker.app import configure
 from worker.intake import Intake
+from worker.limits import Limits
 from worker.settings import Settings
-from worker.signing import Tokens
 
 APIS = (
     requests,
@@ -39,6 +44,7 @@ APIS = (
     reconciliation,
     deliveries,
     endpoints,
+    events,
     health,
     metrics,
     docs,
@@ -62,22 +68,30 @@ def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits |
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.compact = True  # type: ignore[attr-defined]
-    engine = make_engine(settings.database_url, pool_size=connections)
+    if proxies := settings.environment.trusted_proxies:  # counted from the right: what a sender wrote there stays out
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    engine = make_engine(settings.database_url, pool_size=connections, keyring=settings.keyring)
+    clock = make_clock(engine)
     context.attach(
         app,
         Receiver(
             settings=settings,
             engine=engine,
-            clock=make_clock(engine),
-            tokens=Tokens(settings.secret_keys),
+            clock=clock,
+            gate=Gate(settings, engine, clock),
             intake=Intake(engine, settings),
             keeper=Keeper(engine),
+            key_uses=KeyUses(engine, clock),
+            rate_limit=RateLimit(settings.redis_url, settings.environment.rate_limit),
             limits=limits or BodyLimits(),
         ),
     )
     problems.install(app)
     _measure(app)
+    if settings.environment.access_log:
+        access_log.install(app)
     app.after_request(_add_headers)
+    app.after_request(rate_limit.tell)
     app.register_blueprint(callbacks)
     for api in APIS:
         app.register_blueprint(api)
@@ -90,7 +104,7 @@ def _measure(app: flask.Flask) -> None:
     times = HttpTimes()
     times.watch(app)
     receiver: Receiver = app.extensions["trunkline"]
-    times.registry.register(Rows(receiver.engine, receiver.clock))
+    times.registry.register(Rows(receiver.engine, receiver.clock, Limits(receiver.settings.redis_url)))
     app.extensions["trunkline_metrics"] = times.registry
 
 

@@ -11,6 +11,7 @@ from models.base import read
 from models.requester import Caller, Scope, find_caller
 from webhook_receiver.context import here
 from webhook_receiver.problems import Problem
+from webhook_receiver.rate_limit import require_room
 
 BEARER = 'Bearer realm="trunkline"'
 
@@ -22,8 +23,9 @@ another site makes it send; it never does so with a Bearer key.
 """
 
 
-def authenticate(scope: Scope | None, *, for_browsers: bool = False) -> Caller:
-    """The caller, who has this scope; with None any key will do. Raises Problem, 401 or 403."""
+def authenticate(scope: Scope | None, *, for_browsers: bool = False, is_limited: bool = True) -> Caller:
+    """The caller, who has this scope; with None any key will do. Raises Problem, 401, 403, or 429 where `is_limited`
+    and the key has made too many requests."""
     text = _key(for_browsers)
     challenge = {"WWW-Authenticate": BASIC if for_browsers else BEARER}
     if text is None:
@@ -31,12 +33,16 @@ def authenticate(scope: Scope | None, *, for_browsers: bool = False) -> Caller:
         raise Problem(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
 
     def look(session: Session) -> Caller | None:
-        return find_caller(session, text)
+        return find_caller(session, text, here().clock.now())
 
     caller = read(here().engine, look)
     if caller is None:
-        detail = "This key is unknown, or it was revoked."
+        detail = "This key is unknown, was revoked, or is past its time."
         raise Problem(HTTPStatus.UNAUTHORIZED, "key_wrong", detail, headers=challenge)
+    flask.g.caller = caller
+    here().key_uses.note(caller)
+    if is_limited:
+        require_room(here().rate_limit.count(caller))
     if scope is not None and scope not in caller.scopes:
         detail = f"This key has not the scope `{scope}`."
         raise Problem(HTTPStatus.FORBIDDEN, "scope_missing", detail)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Annotated, Any, BinaryIO
 from uuid import UUID
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 from sqlalchemy.orm import Session
 
 from models import counter
-from models.base import read
+from models.base import read, write
 from models.batch import Batch, view
 from models.requester import Caller, Scope
 from webhook_receiver import results, schemas
@@ -24,12 +24,15 @@ from webhook_receiver.operations import JSON, Answer, Api
 from webhook_receiver.problems import Problem, not_found
 from webhook_receiver.queries import PageQuery, Query, page
 from webhook_receiver.requests import actor_of
-from worker import bulk, hints, strict_json
+from worker import batch_steering, bulk, hints, strict_json
 from worker.bulk import Media, RowFault
 from worker.bulk.document import LARGEST_DOCUMENT
 from worker.intake import BadRows, BatchTaken
 from worker.intake.body import RequestBody
+from worker.steering import NotNow
 from worker.strict_json import printable
+
+MOST_NUMBERS = 2**31 - 1
 
 MEDIA: dict[str, Media] = {JSON: "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
 
@@ -50,6 +53,12 @@ class BatchBody(RootModel[BatchDocument | Annotated[list[RequestBody], Field(min
 
 
 class BatchQuery(Query):
+    max_numbers: Annotated[
+        int | None,
+        Field(
+            ge=1, le=MOST_NUMBERS, description="The most numbers that may be bought for this batch; the others wait."
+        ),
+    ] = None
     partial: Annotated[bool, Field(description="Take the good rows even if others are bad.")] = False
     again: Annotated[
         bool, Field(description="Take once more what was taken of this very file before, where it has no key.")
@@ -107,6 +116,8 @@ def _take(caller: Caller, query: BatchQuery, file: BinaryIO, media: Media, diges
         again=query.again,
         now=now,
         actor=actor_of(caller),
+        key_id=caller.key_id,
+        max_numbers=query.max_numbers,
     )
 
 
@@ -151,6 +162,56 @@ def show_batch(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
     return flask.jsonify(_find(caller, batch_id))
 
 
+@batches.operation(
+    "POST",
+    "/v1/batches/<uuid:batch_id>/pause",
+    Scope.OPERATE,
+    {200: Answer(schemas.BatchShape)},
+    problems=(409,),
+)
+def pause_batch(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
+    """Order nothing more of a batch until it is resumed. What is ordered goes on to its end."""
+    return _steer(caller, batch_id, batch_steering.pause)
+
+
+@batches.operation(
+    "POST",
+    "/v1/batches/<uuid:batch_id>/resume",
+    Scope.OPERATE,
+    {200: Answer(schemas.BatchShape)},
+    problems=(409,),
+)
+def resume_batch(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
+    """Let a paused batch go on."""
+    return _steer(caller, batch_id, batch_steering.resume)
+
+
+@batches.operation(
+    "POST",
+    "/v1/batches/<uuid:batch_id>/cancel",
+    Scope.OPERATE,
+    {200: Answer(schemas.BatchShape)},
+    problems=(409,),
+)
+def cancel_batch(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
+    """Withdraw all of a batch that is not ordered yet. What is ordered goes on to its end.
+
+    The answer comes at once; the requests follow, some thousands a second.
+    """
+    return _steer(caller, batch_id, batch_steering.cancel)
+
+
+def _steer(caller: Caller, batch_id: UUID, act: Callable[[Session, UUID, str], Batch]) -> ResponseReturnValue:
+    def work(session: Session) -> dict[str, Any]:
+        _owned(session, caller, batch_id)
+        return view(act(session, batch_id, actor_of(caller)), counter.of_batch(session, batch_id))
+
+    try:
+        return flask.jsonify(write(here().engine, work))
+    except NotNow as error:
+        raise Problem(HTTPStatus.CONFLICT, "not_now", f"Not now: {error}.") from None
+
+
 @batches.operation("GET", "/v1/batches/<uuid:batch_id>/results.csv", Scope.READ, {200: Answer(None, "text/csv")})
 def results_csv(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
     """What became of each request of a batch, in input order, as a table for spreadsheets."""
@@ -174,9 +235,13 @@ def _file(content: Iterator[bytes], content_type: str, name: str) -> flask.Respo
 
 def _find(caller: Caller, batch_id: UUID) -> dict[str, Any]:
     def work(session: Session) -> dict[str, Any]:
-        batch = session.get(Batch, batch_id)
-        if batch is None or batch.requester_id != caller.requester_id:
-            raise not_found()
-        return view(batch, counter.of_batch(session, batch_id))
+        return view(_owned(session, caller, batch_id), counter.of_batch(session, batch_id))
 
     return read(here().engine, work)
+
+
+def _owned(session: Session, caller: Caller, batch_id: UUID) -> Batch:
+    batch = session.get(Batch, batch_id)
+    if batch is None or batch.requester_id != caller.requester_id:
+        raise not_found()
+    return batch

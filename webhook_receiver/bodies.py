@@ -35,11 +35,13 @@ def read_bytes(most: int) -> bytes:
 
 
 def _pieces(most: int) -> Iterator[bytes]:
-    """The body, piece by piece. Raises 413 as soon as it is too long, 400 where it ends before its Content-Length.
+    """The body, piece by piece. Raises 413 as soon as it is too long, 400 where it ends before its Content-Length, and
+    Problem, 415, where it is compressed.
 
     Both are checked here. Werkzeug's own limit would cut off a chunked body without a word (3.1, `LimitedStream`),
     and it trusts a server that ends its stream to have seen the whole body, which granian has not (2.8).
     """
+    _require_plain()
     expected = flask.request.content_length
     if expected is not None and expected > most:
         raise RequestEntityTooLarge
@@ -51,6 +53,16 @@ def _pieces(most: int) -> Iterator[bytes]:
         yield piece
     if expected is not None and length < expected:
         raise ClientDisconnected
+
+
+def _require_plain() -> None:
+    """Nothing is unpacked here: a small body could become a large one."""
+    encoding = flask.request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        detail = "Send the body as it is, without Content-Encoding."
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "encoding_unknown", detail, headers={"Accept-Encoding": "identity"}
+        )
 
 
 def read_object() -> dict[str, Any]:

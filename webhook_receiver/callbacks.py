@@ -54,7 +54,7 @@ def _take(upstream: str, purpose: Purpose, token: str) -> ResponseReturnValue:
     if flask.request.method not in METHODS:  # HEAD, which comes with GET: a look, and no news
         raise MethodNotAllowed(METHODS)
     try:
-        request_id = here().tokens.check(upstream, purpose, token)
+        request_id = here().gate.admit(upstream, purpose, token, flask.request.remote_addr)
     except BadToken:
         raise not_found() from None
     row = _row(upstream, purpose, request_id, read_bytes(here().limits.callback), here().clock.now())

@@ -1,4 +1,4 @@
-"""What every view stands on: settings, database, clock and the check of tokens, one set for each application."""
+"""What every view stands on: settings, database, clock and the gate for upstreams, one set for each application."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import flask
 from sqlalchemy.engine import Engine
 
 from models.clock import Clock
+from webhook_receiver.gate import Gate
 from webhook_receiver.keeping import Keeper
+from webhook_receiver.key_uses import KeyUses
+from webhook_receiver.rate_limit import RateLimit
 from worker.intake import Intake
 from worker.settings import Settings
-from worker.signing import Tokens
 
 _NAME = "trunkline"
 
@@ -30,9 +32,11 @@ class Receiver:
     settings: Settings
     engine: Engine
     clock: Clock
-    tokens: Tokens
+    gate: Gate
     intake: Intake
     keeper: Keeper
+    key_uses: KeyUses
+    rate_limit: RateLimit
     limits: BodyLimits = field(default_factory=BodyLimits)
 
 

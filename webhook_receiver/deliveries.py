@@ -11,7 +11,8 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from models.base import read, write
-from models.delivery import Delivery, DeliveryState, in_state, replay, view
+from models.delivery import Delivery, DeliveryState, has_place, in_state, replay, view
+from models.delivery_attempt import attempts_of
 from models.requester import Caller, Scope
 from webhook_receiver import schemas
 from webhook_receiver.context import here
@@ -33,7 +34,7 @@ class DeliveriesQuery(PageQuery):
 )
 def list_deliveries(caller: Caller, query: DeliveriesQuery) -> ResponseReturnValue:
     """Results on their way, newest first."""
-    statement = sa.select(Delivery).where(Delivery.requester_id == caller.requester_id)
+    statement = sa.select(Delivery).where(Delivery.requester_id == caller.requester_id, has_place())
     if query.state is not None:
         statement = statement.where(in_state(query.state))
     if query.request is not None:
@@ -41,6 +42,19 @@ def list_deliveries(caller: Caller, query: DeliveriesQuery) -> ResponseReturnVal
 
     def work(session: Session) -> dict[str, Any]:
         return page(session, statement, Delivery.id, query, view)
+
+    return flask.jsonify(read(here().engine, work))
+
+
+@deliveries.operation("GET", "/v1/deliveries/<uuid:delivery_id>", Scope.READ, {200: Answer(schemas.DeliveryWithLog)})
+def show_delivery(caller: Caller, delivery_id: UUID) -> ResponseReturnValue:
+    """One result, with what came of each try to hand it over."""
+
+    def work(session: Session) -> dict[str, Any]:
+        row = session.get(Delivery, delivery_id)
+        if row is None or row.requester_id != caller.requester_id:
+            raise not_found()
+        return view(row) | {"attempts_log": attempts_of(session, delivery_id)}
 
     return flask.jsonify(read(here().engine, work))
 
@@ -53,7 +67,7 @@ def replay_delivery(caller: Caller, delivery_id: UUID) -> ResponseReturnValue:
     now = here().clock.now()
 
     def work(session: Session) -> Delivery:
-        statement = sa.select(Delivery).where(Delivery.id == delivery_id).with_for_update()
+        statement = sa.select(Delivery).where(Delivery.id == delivery_id, has_place()).with_for_update()
         row = session.scalar(statement)
         if row is None or row.requester_id != caller.requester_id:
             raise not_found()

@@ -11,11 +11,14 @@ from flask.typing import ResponseReturnValue
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.base import read
 from models.migrations import SchemaOutOfDate, require_current
+from models.upstream import is_among, paused_names
 from webhook_receiver import schemas
 from webhook_receiver.context import here
 from webhook_receiver.operations import Answer, Api
 from webhook_receiver.problems import RETRY_AFTER, Problem
+from worker.app import UPSTREAM_QUEUES
 from worker.app import app as celery
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ def readyz() -> ResponseReturnValue:
         detail = f"Not ready: {checks['database']['detail']}."
         headers = {"Retry-After": RETRY_AFTER}
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, headers=headers, more={"checks": checks})
-    return flask.jsonify(status="ready", checks=checks)
+    return flask.jsonify(status="ready", checks=checks, paused=_paused())
 
 
 def _database() -> dict[str, Any]:
@@ -53,6 +56,12 @@ def _database() -> dict[str, Any]:
         log.warning("not ready: the database does not answer (%s)", type(error).__name__)
         return {"ok": False, "detail": "the database does not answer"}
     return {"ok": True, "detail": None}
+
+
+def _paused() -> list[str]:
+    """No reason to send requests elsewhere: they are taken, and wait."""
+    paused = read(here().engine, paused_names)
+    return [name for name in UPSTREAM_QUEUES if is_among(paused, name)]
 
 
 def _broker() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Keeping what came, in one transaction for all who come at the same moment.
 
-A transaction makes three trips to the database and waits for the disk, whatever is in it. So while one thread writes,
+A transaction waits for the database and its disk, whatever is in it. So while one thread writes,
 those that come meanwhile wait together, and one of them writes next, for all. Who is alone waits for nobody.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from models import inbox
-from models.base import REFUSED_VALUE
+from models.base import REFUSED_VALUE, write_at_once
 
 
 @dataclass(slots=True, eq=False)
@@ -57,8 +57,8 @@ class Keeper:
 
     def _write(self, together: Sequence[_Came]) -> None:
         try:
-            with self._engine.begin() as connection:
-                new = inbox.keep(connection, [one.row for one in together])
+            rows = [one.row for one in together]
+            new = write_at_once(self._engine, lambda connection: inbox.keep(connection, rows))
         except REFUSED_VALUE as error:
             # One holds what the database refuses. Alone, it cannot keep the others from being kept.
             if len(together) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -18,17 +19,19 @@ from prometheus_client.registry import Collector
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import counter, reconciliation
+from models import counter, dispatch, outage, reconciliation
 from models.base import read
 from models.clock import Clock
 from models.delivery import Delivery, DeliveryState, in_state
 from models.due import COUNTED, PRIORITIES, count_due, count_due_requests
 from models.inbox import Received
+from models.outage import Health
 from models.request import Request
 from models.requester import Caller
-from models.upstream import pauses
+from models.upstream import is_among, paused_names
 from webhook_receiver.operations import Answer, Api
 from worker.app import UPSTREAM_QUEUES
+from worker.limits import Limits
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where the processes of one server put their counts, so that whichever is asked can add them up."""
@@ -36,7 +39,7 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Seconds. A callback takes about one millisecond."""
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 metrics = Api("metrics")
 
@@ -67,7 +70,7 @@ class HttpTimes:
 
     def _end(self, response: flask.Response) -> flask.Response:
         rule, method = flask.request.url_rule, flask.request.method
-        labels = (method if method in _METHODS else "other", "none" if rule is None else rule.rule)
+        labels = (method if method in METHODS else "other", "none" if rule is None else rule.rule)
         self._times.labels(*labels, str(response.status_code)).observe(time.perf_counter() - flask.g.began_at)
         return response
 
@@ -75,16 +78,18 @@ class HttpTimes:
 class Rows(Collector):
     """What stands in the database, at the moment of asking."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine, self._clock = engine, clock
+    def __init__(self, engine: Engine, clock: Clock, limits: Limits) -> None:
+        self._engine, self._clock, self._limits = engine, clock, limits
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         now = self._clock.now()
         yield from read(self._engine, lambda session: _families(session, now))
+        yield _shares(self._limits)
 
 
 def _families(session: Session, now: datetime) -> list[GaugeMetricFamily]:
     rows = [_requests(session), *_due(session, now), _deliveries(session), _troubles(session), _paused(session)]
+    rows.append(_endpoints(session))
     return [*rows, *_reconciled(session, now)]
 
 
@@ -99,9 +104,9 @@ def _due(session: Session, now: datetime) -> list[GaugeMetricFamily]:
     count = GaugeMetricFamily("trunkline_due", f"Rows that are due, counted up to {COUNTED}.", labels=("what",))
     age = GaugeMetricFamily("trunkline_due_age_seconds", "How long the oldest due row has waited.", labels=("what",))
     waiting = {f"requests:{name}": _oldest_request(session, name) for name in UPSTREAM_QUEUES}
-    waiting |= {"inbox": _oldest(session, Received), "deliveries": _oldest(session, Delivery)}
+    waiting |= {"inbox": _oldest_received(session), "deliveries": dispatch.oldest_due(session, now)}
     counts = {f"requests:{name}": count_due_requests(session, name, now) for name in UPSTREAM_QUEUES}
-    counts |= {"inbox": count_due(session, Received, now), "deliveries": count_due(session, Delivery, now)}
+    counts |= {"inbox": count_due(session, Received, now), "deliveries": dispatch.count_due(session, now)}
     for what, due_at in waiting.items():
         count.add_metric((what,), counts[what])
         age.add_metric((what,), max(0.0, (now - due_at).total_seconds()) if due_at is not None else 0.0)
@@ -115,8 +120,8 @@ def _oldest_request(session: Session, upstream: str) -> datetime | None:
     return min((due_at for due_at in oldest if due_at is not None), default=None)
 
 
-def _oldest(session: Session, table: type[Received | Delivery]) -> datetime | None:
-    return session.scalar(sa.select(sa.func.min(table.due_at)).where(table.due_at.is_not(None)))
+def _oldest_received(session: Session) -> datetime | None:
+    return session.scalar(sa.select(sa.func.min(Received.due_at)).where(Received.due_at.is_not(None)))
 
 
 def _deliveries(session: Session) -> GaugeMetricFamily:
@@ -141,9 +146,27 @@ def _troubles(session: Session) -> GaugeMetricFamily:
 
 def _paused(session: Session) -> GaugeMetricFamily:
     family = GaugeMetricFamily("trunkline_upstream_paused", "1 while nothing is ordered there.", labels=("upstream",))
-    paused = {pause.upstream for pause in pauses(session)}
+    paused = paused_names(session)
     for name in UPSTREAM_QUEUES:
-        family.add_metric((name,), float(name in paused))
+        family.add_metric((name,), float(is_among(paused, name)))
+    return family
+
+
+def _endpoints(session: Session) -> GaugeMetricFamily:
+    help_ = "Endpoints in trouble. Those that are open or paused get one result at a time, as a probe."
+    family = GaugeMetricFamily("trunkline_endpoints_in_trouble", help_, labels=("health",))
+    found = Counter(row.health() for row in outage.of_endpoints(session))
+    for health in Health:
+        if health is not Health.HEALTHY:
+            family.add_metric((health.value,), found[health])
+    return family
+
+
+def _shares(limits: Limits) -> GaugeMetricFamily:
+    help_ = "How much of its limits an upstream is given: less than 1 since it refused calls (429) or grew slow."
+    family = GaugeMetricFamily("trunkline_upstream_share", help_, labels=("upstream",))
+    for name in UPSTREAM_QUEUES:
+        family.add_metric((name,), limits.congestion(name).share)
     return family
 
 
@@ -169,7 +192,7 @@ def _reconciled(session: Session, now: datetime) -> list[GaugeMetricFamily]:
     return [findings, age, failed]
 
 
-@metrics.operation("GET", "/metrics", None, {200: Answer(None, "text/plain")}, for_browsers=True)
+@metrics.operation("GET", "/metrics", None, {200: Answer(None, "text/plain")}, for_browsers=True, is_limited=False)
 def show_metrics(_caller: Caller) -> ResponseReturnValue:
     """Figures for Prometheus."""
     registry: CollectorRegistry = flask.current_app.extensions["trunkline_metrics"]

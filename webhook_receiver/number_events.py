@@ -35,7 +35,27 @@ def answer_events(
         return list_events(session, table, caller.requester_id, numbers, query.since, query.limit, cursor)
 
     rows, next_cursor = read(here().engine, work)
-    return flask.jsonify(data=[view(row) for row in rows], next_cursor=next_cursor)
+    return flask.jsonify(data=[as_shown_to(caller, view(row)) for row in rows], next_cursor=next_cursor)
+
+
+def as_shown_to(caller: Caller, shown: dict[str, Any]) -> dict[str, Any]:
+    """The view of a call or a message, without who called or wrote where the caller's key may not see that."""
+    is_shown = here().settings.environment.callers_shown_to in caller.scopes
+    return shown if is_shown else _masked(shown)
+
+
+def _masked(shown: dict[str, Any]) -> dict[str, Any]:
+    """Who called or wrote by the last three digits alone, and nothing of what was written."""
+    nobody: dict[str, Any] = {name: _last_digits(shown[name]) for name in ("caller", "sender") if name in shown}
+    if "text" in shown:
+        nobody["text"] = None
+    return shown | nobody | {"parameters": {}}
+
+
+def _last_digits(number: str | None) -> str | None:
+    if number is None:
+        return None
+    return f"…{number[-3:]}" if number[-3:].isdigit() else "…"
 
 
 def _numbers(text: str) -> list[str]:

@@ -26,7 +26,10 @@ ABOUT = """\
 Orders phone numbers from several upstreams: never one twice, never one lost.
 
 Every error is a problem (RFC 9457) with a stable `code`; `errors` names each wrong place. Lists are newest first,
-a page at a time: pass `next_cursor` as `cursor`. Times are RFC 3339 in UTC, ids are UUIDv7.\
+a page at a time: pass `next_cursor` as `cursor`. Times are RFC 3339 in UTC, ids are UUIDv7.
+
+A key may make so many requests a minute: `RateLimit-Policy` and `RateLimit` on every answer say how many, how many are
+left and for how many seconds (draft-ietf-httpapi-ratelimit-headers-10). One more gets 429 with `Retry-After`.\
 """
 
 
@@ -90,7 +93,7 @@ class _Writer:
             content = {
                 media: {"schema": self._schema(model, "validation")} for media, model in operation.bodies.items()
             }
-            written["requestBody"] = {"required": True, "content": content}
+            written["requestBody"] = {"required": operation.body_is_required, "content": content}
         written["responses"] = self._responses(operation)
         return written
 
@@ -150,7 +153,7 @@ def _problems(operation: Operation) -> set[int]:
     """Which errors an operation may answer with, by what it takes."""
     found = {*operation.problems, 500, 503}
     if not operation.is_public:
-        found |= {401, 403}
+        found |= {401, 403} | ({429} if operation.is_limited else set())
     if "<" in operation.path:
         found.add(404)
     if operation.bodies:

@@ -16,7 +16,7 @@ import flask
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 
-from models.requester import Scope
+from models.requester import Caller, Scope
 from webhook_receiver.auth import authenticate
 from webhook_receiver.queries import Query, read_query
 
@@ -44,10 +44,12 @@ class Operation:
     answers: Mapping[int, Answer]
     query: type[Query] | None = None
     bodies: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
+    body_is_required: bool = True
     headers: type[BaseModel] | None = None
     problems: Sequence[int] = ()  # further ones, besides those that follow from the above
     is_public: bool = False
     for_browsers: bool = False
+    is_limited: bool = True  # whether it counts in the key's requests a minute
     name: str = ""
     text: str = ""
 
@@ -75,10 +77,14 @@ class Api(flask.Blueprint):
         return declare
 
 
+def _caller(operation: Operation) -> Caller:
+    return authenticate(operation.scope, for_browsers=operation.for_browsers, is_limited=operation.is_limited)
+
+
 def _guarded(operation: Operation, view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
     @functools.wraps(view)
     def guarded(**variables: Any) -> ResponseReturnValue:
-        caller = () if operation.is_public else (authenticate(operation.scope, for_browsers=operation.for_browsers),)
+        caller = () if operation.is_public else (_caller(operation),)
         if operation.query is not None:
             variables["query"] = read_query(operation.query)
         return view(*caller, **variables)

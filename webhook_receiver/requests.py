@@ -92,7 +92,10 @@ def create_request(caller: Caller) -> ResponseReturnValue:
     """
     body, key = read_object(), idempotency_key()
     return answer_taken(
-        caller, lambda: here().intake.take_one(caller.requester_id, body, key, here().clock.now(), actor_of(caller))
+        caller,
+        lambda: here().intake.take_one(
+            caller.requester_id, body, key, here().clock.now(), actor_of(caller), key_id=caller.key_id
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from models.batch import BatchState
 from models.delivery import DeliveryState
 from models.endpoint import EventType
 from models.event import EventKind
+from models.outage import Health as EndpointHealth
 from models.reconciliation import FindingKind
 from models.request import Kind
 from models.state import State
@@ -121,9 +122,11 @@ class BatchShape(Shape):
     name: str
     state: BatchState
     total: int
+    max_numbers: int | None = Field(description="The most numbers that may be bought for it.")
     counts: dict[State, int]
     created_at: datetime
     finished_at: datetime | None
+    results_url: str = Field(description="Where each request is with what came of it, in input order; under our base.")
 
 
 class RowFault(Shape):
@@ -213,10 +216,18 @@ class EndpointShape(Shape):
     name: str
     url: str
     types: list[EventType]
+    description: str | None
     created_at: datetime
     disabled_at: datetime | None
     disabled_reason: str | None
     previous_secret_expires_at: datetime | None
+    health: EndpointHealth = Field(
+        description="`open` and `paused`: results wait, and one at a time is sent as a probe."
+    )
+    failing_since: datetime | None
+    paused_at: datetime | None
+    next_probe_at: datetime | None
+    last_error: str | None
 
 
 class EndpointWithSecret(EndpointShape):
@@ -233,6 +244,7 @@ class DeliveryShape(Shape):
     model_config = ConfigDict(title="Delivery")
 
     id: UUID = Field(description="The `webhook-id`.")
+    event: UUID = Field(description="What it tells, as `GET /v1/events` names it: the same for all endpoints.")
     type: str
     state: DeliveryState
     endpoint: UUID | None
@@ -245,6 +257,54 @@ class DeliveryShape(Shape):
     due_at: datetime | None
     created_at: datetime
     delivered_at: datetime | None
+
+
+class DeliveryAttemptShape(Shape):
+    """One try to hand over a result."""
+
+    model_config = ConfigDict(title="DeliveryAttempt")
+
+    at: datetime = Field(description="When it ended.")
+    status: int | None = Field(description="The HTTP status; null where no answer came.")
+    latency_ms: int
+    error: str | None
+    answer: str | None = Field(description="How the answer's body began, with secrets and telephone numbers masked.")
+
+
+class DeliveryWithLog(DeliveryShape):
+    """One result, and every try to hand it over: the latest hundred, oldest first."""
+
+    model_config = ConfigDict(title="DeliveryWithLog")
+
+    attempts_log: list[DeliveryAttemptShape]
+
+
+class Replayed(Shape):
+    """How many results are sent again."""
+
+    replayed: int
+    until: datetime | None = Field(description="When the last of them is due: they go out some each second.")
+
+
+class EventShape(Shape):
+    """Something that you were to be told."""
+
+    model_config = ConfigDict(title="Event")
+
+    id: UUID = Field(description="The `event` of its deliveries; of the first of them, the `webhook-id`.")
+    type: str
+    timestamp: datetime
+    sequence: int | None = Field(description="Which of the changes of its request it tells, from 1.")
+    request: UUID | None
+    batch: UUID | None
+    data: dict[str, Any]
+
+
+class Events(Shape):
+    """Oldest first. `next_cursor` is always given: ask again with it for what came since."""
+
+    data: list[EventShape]
+    next_cursor: str
 
 
 class StockShape(Shape):
@@ -309,6 +369,7 @@ class Check(Shape):
 class Readiness(Shape):
     status: str
     checks: dict[str, Check]
+    paused: list[str] = Field(description="Upstreams at which nothing is ordered until a person resumes them.")
 
 
 class Health(Shape):

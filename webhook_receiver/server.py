@@ -46,7 +46,7 @@ LARGEST_HEADERS = 128 * 1024
 def serve(settings: Settings, host: str, port: int, processes: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then finish the answers under way. Raises SchemaOutOfDate.
 
-    Nothing is logged of single requests: their paths may hold tokens.
+    The server logs nothing of single requests: their paths may hold tokens. `access_log` does, where it is asked to.
     """
     _require_schema(settings)
     with TemporaryDirectory(prefix="trunkline-metrics-") as folder:

@@ -62,6 +62,7 @@ def configure(settings: Settings) -> Celery:
     time_limits.update(dict.fromkeys((INBOX, DELIVERIES, RELAY), LONGEST_TASK))
     app.conf.update(
         broker_url=settings.broker_url,
+        broker_use_ssl=settings.amqp_tls,
         broker_transport_options=_transport_options(settings.broker_url, visibility),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -24,6 +24,7 @@ from worker.upstreams.base import (
     OutcomeUnknown,
     Progress,
     Rejected,
+    Stopped,
     Unavailable,
     Undecidable,
     WrongAccount,
@@ -58,6 +59,7 @@ class Policy:
     max_attempts: int
     backoff_base: timedelta
     backoff_cap: timedelta
+    verify_callbacks: bool = False  # an upstream's callback that ends a request is looked up before it is believed
 
 
 def decide(claim: Claim, outcome: Outcome, policy: Policy, now: datetime) -> Move:
@@ -70,6 +72,9 @@ def decide(claim: Claim, outcome: Outcome, policy: Policy, now: datetime) -> Mov
 def evidence(row: Request, answer: Answer, actor: str, policy: Policy, now: datetime) -> Move | None:
     """The move that an upstream's unasked word calls for (a callback); None where it settles nothing."""
     match answer:
+        case Completed() | Rejected() if policy.verify_callbacks and row.state in OPEN:
+            said = f"The upstream called back: {name_of(answer)} ({answer.detail or 'no more said'})"
+            return _to_be_looked_up(row, f"{said}. Not believed before it is looked up.", actor, now)
         case Completed() | Accepted():
             return _ours(row.id, answer, actor, policy, now)
         case Rejected(reason, detail):
@@ -89,6 +94,11 @@ def _perhaps_of_an_earlier_order(row: Request, said: str | None, actor: str, now
     """
     told = said or "no reason given"
     detail = f"The upstream says failed ({told}), perhaps of an earlier order: not believed before it is looked up."
+    return _to_be_looked_up(row, detail, actor, now)
+
+
+def _to_be_looked_up(row: Request, detail: str, actor: str, now: datetime) -> Move:
+    """Ask the upstream's list, now where nobody asks already. One that is held stays with its person."""
     match row.state:
         case State.QUEUED:
             changes = {"looks": 0, "unknown_since": now, "absent_at": None}
@@ -141,7 +151,7 @@ def _after_submit(row: Request, outcome: Outcome, policy: Policy, now: datetime)
             return _fenced(row, State.QUEUED, Reason.OUT_OF_STOCK, detail, due_at, retries=0, **_unpinned(row))
         case Rejected(reason, detail):
             return _fenced(row, State.FAILED, reason, detail)
-        case Misconfigured():
+        case Misconfigured() | Stopped():
             due_at = now + WHILE_PAUSED
             return _fenced(row, State.QUEUED, Reason.UPSTREAM_PAUSED, str(outcome), due_at)
         case Unavailable():
@@ -270,6 +280,7 @@ _NAMES: dict[type, str] = {
     NotFound: "not_found",
     Unavailable: "unavailable",
     Misconfigured: "misconfigured",
+    Stopped: "stopped",
     OutcomeUnknown: "outcome_unknown",
     Undecidable: "undecidable",
     WrongAccount: "wrong_account",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from worker.upstreams.http import Http, NoAnswer, Reply
 
-MOST_CONNECTIONS = 100
+MOST_CONNECTIONS = 400
+"""Of a process: as many as results may be in flight over all workers, so that none waits behind those that hang."""
+
 MOST_BODY = 16 * 1024
 """Bytes of a requester's answer that are read: we want its status."""
 
@@ -27,17 +32,28 @@ _COMPATIBLE = ipaddress.ip_network("::/96")
 """IPv4-compatible IPv6 addresses (RFC 4291, 2.5.5.1; deprecated): the last 32 bits are an IPv4 address."""
 
 
-class Destinations:
-    """POSTs results. Without `allow_private` only to https, port 443 or 8443, at addresses of the public internet."""
+_NAMES_INSIDE = (".localhost", ".local", ".internal", ".home.arpa")
+"""Names that no public resolver knows (RFC 6761, 6762, 8375; ICANN's `.internal`)."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+
+class Destinations:
+    """POSTs results. Without `allow_private` only to https, port 443 or 8443, at addresses of the public internet.
+
+    By way of a `proxy` it is the proxy that finds addresses and so must refuse those within the network. What can be
+    seen without finding them is refused here all the same.
+    """
+
+    def __init__(self, *, allow_private: bool, proxy: str | None = None) -> None:
         self._allow_private = allow_private
-        self._http = Http(MOST_CONNECTIONS, guard=None if allow_private else is_public)
+        self._judges_names = proxy is not None and not allow_private
+        self._http = Http(MOST_CONNECTIONS, guard=None if allow_private or proxy else is_public, proxy=proxy)
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str], within: timedelta) -> Reply:
         """One try. Follows no redirect. Raises NoAnswer, also for a URL that may not be asked."""
         if (fault := fault_of(url, allow_private=self._allow_private)) is not None:
             raise NoAnswer(fault, sent=False)
+        if self._judges_names and is_inside(url):
+            raise NoAnswer("the address is not allowed", sent=False)
         return await self._http.send("POST", url, deadline=within, headers=headers, body=content, most=MOST_BODY)
 
     async def close(self) -> None:
@@ -47,6 +63,7 @@ class Destinations:
 PORTS = (443, 8443)
 
 
+@lru_cache(maxsize=1_000)
 def fault_of(url: str, *, allow_private: bool) -> str | None:
     """Why results may not go to this URL, as far as the URL alone tells; None where they may."""
     try:
@@ -66,6 +83,20 @@ def fault_of(url: str, *, allow_private: bool) -> str | None:
     if port not in (None, *PORTS):
         return f"its port must be one of {', '.join(map(str, PORTS))}"
     return None
+
+
+@lru_cache(maxsize=1_000)
+def is_inside(url: str) -> bool:
+    """Whether a URL shows by itself that it leads into a network: by an address, however spelt, or by such a name."""
+    host = unicodedata.normalize("NFKC", urlsplit(url).hostname or "").replace("\u3002", ".").rstrip(".").lower()
+    try:
+        return not is_public(host)
+    except ValueError:
+        pass
+    try:
+        return not is_public(socket.inet_ntoa(socket.inet_aton(host)))  # 0x7f.1, 0177.0.0.1, 2130706433
+    except OSError:
+        return "." not in host or f".{host}".endswith(_NAMES_INSIDE)
 
 
 def is_public(address: str) -> bool:

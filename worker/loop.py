@@ -9,11 +9,15 @@ import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 A = TypeVar("A")
+
+LOOKUPS = 64
+"""Names that are looked up at once; a resolver may be silent for half a minute."""
 
 LINGER = timedelta(milliseconds=25)
 """After an answer came, wait so long for others: one transaction for ten answers costs little more than for one."""
@@ -24,16 +28,21 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        # Names are looked up in these: with Python's own six, as many names that nobody answers for would stop all.
+        self._loop.set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
         threading.Thread(target=self._loop.run_forever, name="loop", daemon=True).start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run one coroutine to its end and return what it returns."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def stream(self, items: Sequence[A], ask: Callable[[A], Awaitable[T]]) -> Iterator[list[T]]:
+    def stream(
+        self, items: Sequence[A], ask: Callable[[A], Awaitable[T]], patience: timedelta | None = None
+    ) -> Iterator[list[T]]:
         """Ask for all items at once and give the answers in groups, as they come, so that nobody waits for the slowest.
 
-        `ask` turns what goes wrong into an answer; what it raises all the same is raised here.
+        `ask` turns what goes wrong into an answer; what it raises all the same is raised here. Where nothing comes for
+        as long as `patience`, an empty group is given.
         """
         done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
 
@@ -54,13 +63,16 @@ class Loop:
         asyncio.run_coroutine_threadsafe(everything(), self._loop)
         left = len(items)
         while left:
-            group = _next_group(done, left)
+            group = _next_group(done, left, patience)
             left -= len(group)
             yield group
 
 
-def _next_group(done: queue.SimpleQueue[T | BaseException], left: int) -> list[T]:
-    group = [_value(done.get())]
+def _next_group(done: queue.SimpleQueue[T | BaseException], left: int, patience: timedelta | None) -> list[T]:
+    try:
+        group = [_value(done.get(timeout=None if patience is None else patience.total_seconds()))]
+    except queue.Empty:
+        return []
     while len(group) < left:
         try:
             group.append(_value(done.get(timeout=LINGER.total_seconds())))

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, heartbeat, parking, reservation
+from models import counter, delivery, dispatch, heartbeat, outage, parking, personal, reservation
 from models.base import read, write
 from models.batch import Batch, BatchState, view
-from models.delivery import Delivery
 from models.due import count_due, count_due_requests
 from models.endpoint import EventType
 from models.inbox import Received
@@ -31,16 +30,26 @@ HEARTBEAT = "relay"
 
 
 def tick(runtime: Runtime) -> None:
-    """One round: sign of life, batches that have finished, hints for what is due."""
+    """One round: sign of life, batches that have finished, personal data that is too old, hints for what is due."""
     now = runtime.clock.now()
-    finished = write(runtime.engine, lambda session: _beat_and_finish(session, now))
+    finished = write(runtime.engine, lambda session: _beat_and_finish(session, now, runtime.settings.ceilings))
+    forget_people(runtime, now)
     due = read(runtime.engine, lambda session: count_all(session, now))
+    waiting = hints.waiting_in(queue for queue, (count, _, _) in due.items() if count)
     for queue, (count, chunk, hint) in due.items():
-        wanted = min(hints.MOST_AT_ONCE, math.ceil(count / chunk)) - (hints.waiting(queue) if count else 0)
+        wanted = min(hints.MOST_AT_ONCE, math.ceil(count / chunk)) - waiting.get(queue, 0)
         if wanted > 0:
             hint(wanted)
     if finished:
         hints.deliveries()
+
+
+def forget_people(runtime: Runtime, now: datetime) -> int:
+    """Delete some of what we were told of people longer ago than the settings let us keep it; returns how many rows."""
+    kept_for = runtime.settings.environment.calls_kept_for
+    if not kept_for:
+        return 0
+    return write(runtime.engine, lambda session: personal.forget(session, now - timedelta(days=kept_for)))
 
 
 def count_all(session: Session, now: datetime) -> dict[str, tuple[int, int, Callable[[int], None]]]:
@@ -49,7 +58,7 @@ def count_all(session: Session, now: datetime) -> dict[str, tuple[int, int, Call
         queue: (_due_at(session, name, now), CHUNK, _hint_upstream(name)) for name, queue in UPSTREAM_QUEUES.items()
     }
     due[INBOX] = (count_due(session, Received, now), inbox.CHUNK, hints.inbox)
-    due[DELIVERIES] = (count_due(session, Delivery, now), deliver.CHUNK, hints.deliveries)
+    due[DELIVERIES] = (dispatch.count_due(session, now), deliver.CHUNK, hints.deliveries)
     return due
 
 
@@ -61,10 +70,11 @@ def _hint_upstream(name: str) -> Callable[[int], None]:
     return lambda count: hints.upstream(name, count)
 
 
-def _beat_and_finish(session: Session, now: datetime) -> int:
+def _beat_and_finish(session: Session, now: datetime, ceilings: Mapping[str, int]) -> int:
     heartbeat.beat(session, HEARTBEAT, now)
-    parking.sort_out(session, now)
+    parking.sort_out(session, now, ceilings)
     reservation.forget(session, now)
+    outage.forget_hosts(session, now)
     return finish_batches(session, now)
 
 

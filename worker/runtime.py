@@ -9,16 +9,19 @@ from datetime import timedelta
 
 from sqlalchemy.engine import Engine
 
-from models.base import make_engine
+from models.base import make_engine, read
 from models.clock import Clock, make_clock
+from models.upstream import paused_names
 from worker.decision import Policy
 from worker.destinations import Destinations
 from worker.lanes import Lanes
 from worker.limits import Limits
 from worker.loop import Loop
 from worker.pace import Pace
+from worker.places import Proven
 from worker.settings import Settings, load
 from worker.signing import Tokens, Uris
+from worker.switches import Switches
 from worker.upstreams import make_client
 from worker.upstreams.base import Upstream
 
@@ -33,14 +36,27 @@ class Runtime:
     lanes: Lanes
     uris: Uris
     destinations: Destinations
+    switches: Switches
+    proven: Proven = field(default_factory=Proven)
+    hurried: Loop | None = None  # for single requests, which else wait at each step for hundreds of a bulk job
     _clients: dict[str, Upstream] = field(default_factory=dict)
+    _hurried_clients: dict[str, Upstream] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
 
     def client(self, name: str) -> Upstream:
         """The client of an upstream, made at its first use and kept. Raises SettingsError where it is not set up."""
-        if name not in self._clients:
-            self._clients.setdefault(name, make_client(name, self.settings))  # two lanes may come here at once
-        return self._clients[name]
+        return self._kept(self._clients, name)
+
+    def hurried_client(self, name: str) -> tuple[Upstream, Loop]:
+        """A client for single requests, and the loop that it lives on."""
+        if self.hurried is None:
+            return self.client(name), self.loop
+        return self._kept(self._hurried_clients, name), self.hurried
+
+    def _kept(self, clients: dict[str, Upstream], name: str) -> Upstream:
+        if name not in clients:
+            clients.setdefault(name, make_client(name, self.settings))  # two lanes may come here at once
+        return clients[name]
 
     def pace(self, name: str) -> Pace:
         """How many requests at once this process asks of an upstream."""
@@ -55,20 +71,25 @@ class Runtime:
             max_attempts=environment.max_attempts,
             backoff_base=timedelta(seconds=environment.backoff_base),
             backoff_cap=timedelta(seconds=environment.backoff_cap),
+            verify_callbacks=upstream.verify_callbacks,
         )
 
 
 def make(settings: Settings) -> Runtime:
-    engine = make_engine(settings.database_url)
+    engine = make_engine(settings.database_url, keyring=settings.keyring)
     return Runtime(
         settings=settings,
         engine=engine,
         clock=make_clock(engine),
         limits=Limits(settings.redis_url),
         loop=Loop(),
+        hurried=Loop(),
         lanes=Lanes(),
-        destinations=Destinations(allow_private=settings.environment.allow_private_destinations),
+        destinations=Destinations(
+            allow_private=settings.environment.allow_private_destinations, proxy=settings.egress_proxy
+        ),
         uris=Uris(settings.public_url, Tokens(settings.secret_keys)),
+        switches=Switches(lambda: read(engine, paused_names)),
     )
 
 

@@ -18,13 +18,14 @@ log = logging.getLogger(__name__)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 
-_TELLS_URLS = ("httpx", "httpcore", "aiohttp.client", "aiohttp.access")
-"""These log whole URLs, and ours hold tokens."""
+_TELL_TOO_MUCH = ("httpx", "httpcore", "aiohttp.client", "aiohttp.access", "sqlalchemy.engine")
+"""These log whole URLs, and ours hold tokens; or, at DEBUG, the rows that are read, with secrets and callers' numbers.
+So they may not, whatever level is asked for."""
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format=LOG_FORMAT)
-    for name in _TELLS_URLS:
+    for name in _TELL_TOO_MUCH:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)  # a line for each hint tells nobody anything
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)

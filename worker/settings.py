@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from models import spending
+from models.requester import Scope
+from models.sealed import Keyring
 from worker.embedded import EmbeddedBroker
 from worker.upstream_settings import (
     UPSTREAMS,
@@ -66,6 +70,13 @@ def _long_keys(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _proxy(secret: SecretStr) -> SecretStr:
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("must be a URL such as http://proxy:3128")
+    return secret
+
+
 def _seconds_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
@@ -80,9 +91,12 @@ class _Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=_default_home)
-    database_url: Annotated[str, AfterValidator(_one_of(*DATABASE_SCHEMES))] | None = None
-    broker_url: Annotated[str, AfterValidator(_one_of(*BROKER_SCHEMES))] | None = None
-    redis_url: Annotated[str, AfterValidator(_one_of(*REDIS_SCHEMES))] | None = None
+    database_url: Annotated[str, AfterValidator(_one_of(*DATABASE_SCHEMES))] | None = Field(default=None, repr=False)
+    broker_url: Annotated[str, AfterValidator(_one_of(*BROKER_SCHEMES))] | None = Field(default=None, repr=False)
+    redis_url: Annotated[str, AfterValidator(_one_of(*REDIS_SCHEMES))] | None = Field(default=None, repr=False)
+    broker_ca: FilePath | None = None  # PEM
+    broker_cert: FilePath | None = None  # PEM, ours
+    broker_key: FilePath | None = None
     public_url: BaseUrl = "http://127.0.0.1:8080"
     secret_key: Annotated[SecretStr, AfterValidator(_long_keys)] | None = None
     max_attempts: int = Field(default=20, ge=1)
@@ -93,10 +107,18 @@ class _Environment(BaseSettings):
     )
     delivery_timeout: PositiveSeconds = 15
     stock_interval: PositiveSeconds = 60
+    max_numbers_per_day: int | None = Field(default=None, ge=0)
     default_deadline: PositiveSeconds = 7 * 86400
     release_delay: Seconds = 3600
     reconcile_interval: Seconds = 86400
+    calls_kept_for: int = Field(default=365, ge=0)
+    callers_shown_to: Scope = Scope.READ
+    rate_limit: Annotated[int, Field(ge=0)] = 60_000  # requests a minute that one key may make; 0: any number
+    access_log: bool = False
     allow_private_destinations: bool = False
+    egress_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+    callbacks_open_for: float = Field(default=7, gt=0, le=3650)  # days
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +127,9 @@ class Settings:
 
     environment: _Environment
     upstreams: Mapping[str, UpstreamSettings]
-    database_url: str
-    broker_url: str
-    redis_url: str | None
+    database_url: str = field(repr=False)  # each of these may hold a password
+    broker_url: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
     secret_keys: tuple[SecretStr, ...]
 
     @property
@@ -119,8 +141,41 @@ class Settings:
         return self.environment.public_url
 
     @property
+    def keyring(self) -> Keyring:
+        """What seals and opens the secrets in the database."""
+        return Keyring([key.get_secret_value() for key in self.secret_keys])
+
+    @property
+    def amqp_tls(self) -> dict[str, Any] | None:
+        """How the broker's certificate is proved and ours is shown, in py-amqp's words; None where there is no TLS.
+
+        `server_hostname` None has kombu put the host there, without which its name would not be compared.
+        """
+        if not self.broker_url.startswith("amqps://"):
+            return None
+        files = {"ca_certs": self.environment.broker_ca, "certfile": self.environment.broker_cert}
+        files |= {"keyfile": self.environment.broker_key}
+        given = {name: str(path) for name, path in files.items() if path is not None}
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None} | given
+
+    @property
+    def egress_proxy(self) -> str | None:
+        """The URL of the proxy that results go through; it may hold a password."""
+        secret = self.environment.egress_proxy
+        return None if secret is None else secret.get_secret_value()
+
+    @property
     def is_embedded_broker(self) -> bool:
         return self.environment.broker_url is None
+
+    @property
+    def ceilings(self) -> Mapping[str, int]:
+        """The spending limits, by subject (`models.spending`); empty where none is set."""
+        found = {spending.EVERYWHERE: self.environment.max_numbers_per_day}
+        for name, one in self.upstreams.items():
+            found[spending.of_upstream(name)] = one.max_numbers_per_day
+            found |= {spending.of_class(name, which): limit for which, limit in one.class_limits.items()}
+        return {subject: limit for subject, limit in found.items() if limit is not None}
 
     def missing_for(self, upstream: str) -> list[str]:
         """The variables that must be set before anything can be ordered there; empty when all are."""
@@ -141,17 +196,20 @@ def load() -> Settings:
             faults += [f"{variable}: not set, but other credentials of {name} are" for variable in upstream.missing()]
     if environment is None:
         raise SettingsError(faults)
+    if environment.broker_key is not None and environment.broker_cert is None:
+        faults.append("TRUNKLINE_BROKER_CERT: not set, but TRUNKLINE_BROKER_KEY is")
     keys = _secret_keys(environment, faults)
     if faults:
         raise SettingsError(faults)
     broker = EmbeddedBroker(environment.home / "broker")
     broker_url = environment.broker_url or broker.broker_url
+    redis_url = environment.redis_url or _redis_of(broker, environment.broker_url)
     return Settings(
         environment=environment,
         upstreams={name: upstream for name, upstream in upstreams.items() if upstream is not None},
         database_url=environment.database_url or f"sqlite:///{environment.home.absolute() / 'trunkline.db'}",
-        broker_url=broker_url,
-        redis_url=environment.redis_url or _redis_of(broker, environment.broker_url),
+        broker_url=_with_tls(broker_url, environment),
+        redis_url=None if redis_url is None else _with_tls(redis_url, environment),
         secret_keys=keys,
     )
 
@@ -217,6 +275,21 @@ def _key_in(home: Path) -> SecretStr:
         finally:
             fresh.unlink()
     return SecretStr(path.read_text().strip())
+
+
+def _with_tls(url: str, environment: _Environment) -> str:
+    """A `rediss://` URL with how its certificate is proved and ours is shown. What the URL says itself counts.
+
+    In the URL, since both who read it, kombu and redis-py, know these words there. Proved it is in any case.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return url
+    files = {"ssl_ca_certs": environment.broker_ca, "ssl_certfile": environment.broker_cert}
+    files |= {"ssl_keyfile": environment.broker_key}
+    given = {name: str(path) for name, path in files.items() if path is not None}
+    query = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"} | given | dict(parse_qsl(parts.query))
+    return parts._replace(query=urlencode(query)).geturl()
 
 
 def _redis_of(embedded: EmbeddedBroker, broker_url: str | None) -> str | None:

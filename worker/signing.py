@@ -13,6 +13,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -82,7 +83,7 @@ def _name_of(key: bytes) -> bytes:
 
 def _tag(key: bytes, upstream: str, purpose: Purpose, id_bytes: bytes) -> bytes:
     said = b"\0".join((purpose.value.encode(), upstream.encode(), id_bytes))
-    return hmac.new(key, said, hashlib.sha256).digest()[:TAG_BYTES]
+    return hmac.digest(key, said, "sha256")[:TAG_BYTES]
 
 
 def _text(raw: bytes) -> str:
@@ -124,10 +125,15 @@ class Uris:
         return f"{self._public_url}/{path}/{upstream}/{self._tokens.make(upstream, purpose, request_id)}"
 
 
+@lru_cache(maxsize=1_000)
+def _signer(secret: str) -> Webhook:
+    return Webhook(secret)
+
+
 def sign(webhook_id: str, body: dict[str, Any], secrets: Sequence[str], now: datetime) -> tuple[bytes, dict[str, str]]:
     """The bytes to POST and the Standard Webhooks headers to send with them; a signature for each secret."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-    signatures = " ".join(Webhook(secret).sign(webhook_id, now.astimezone(UTC), text) for secret in secrets)
+    signatures = " ".join(_signer(secret).sign(webhook_id, now.astimezone(UTC), text) for secret in secrets)
     return text.encode(), {
         "content-type": "application/json",
         "webhook-id": webhook_id,

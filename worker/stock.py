@@ -6,6 +6,7 @@ woken, and twice as many the next time, until one of them is refused again.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from models.request import Request
 from models.state import State
 from models.stock_watch import MOST_WOKEN, StockWatch, Wish
 from models.transition import Move, apply
+from worker.limits import Permits
 from worker.pausing import pause_where_needed
 from worker.runtime import Runtime
 from worker.upstreams import DIALECTS
@@ -74,7 +76,7 @@ def look(runtime: Runtime, name: str) -> bool:
             lambda session: stock_watch.claim(session, name, granted, clock.now(), settings.lease) if granted else [],
         )
         runtime.limits.give_back(permits, granted - len(watches), unused=True)
-        _look_at(runtime, runtime.client(name), watches)
+        _look_at(runtime, runtime.client(name), watches, permits)
     finally:
         runtime.limits.give_back(permits, permits.count)
     return 0 < granted == len(watches)
@@ -87,17 +89,19 @@ def count_due(session: Session, name: str, now: datetime) -> int:
     return stock_watch.count_due(session, name, now)
 
 
-def _look_at(runtime: Runtime, client: Upstream, watches: Sequence[StockWatch]) -> None:
+def _look_at(runtime: Runtime, client: Upstream, watches: Sequence[StockWatch], permits: Permits) -> None:
     within = runtime.settings.upstreams[client.name].answer_within
     interval = timedelta(seconds=runtime.settings.environment.stock_interval)
 
-    async def ask(watch: StockWatch) -> tuple[StockWatch, Found]:
+    async def ask(item: tuple[int, StockWatch]) -> tuple[StockWatch, Found]:
+        place, watch = item
+        await asyncio.sleep(permits.wait_of(place, runtime.limits.monotonic()))
         try:
             return watch, await client.stock({key: str(value) for key, value in watch.query.items()}, within)
         except (BadQuery, Unavailable, WrongAccount) as failure:
             return watch, failure
 
-    for group in runtime.loop.stream(watches, ask):
+    for group in runtime.loop.stream(list(enumerate(watches)), ask):
         for watch, found in group:
             _settle(runtime, watch, found, interval)
 

@@ -1,4 +1,4 @@
-"""The Celery tasks: each gives one function to its lane, which says so when there is more to do."""
+"""The Celery tasks: each gives one function to its lane, which does it for as long as there is more to do."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ def advance(upstream: str) -> None:
     """Bring forward what is due at an upstream."""
     here = runtime.current()
 
-    def work() -> None:
+    def work() -> bool:
         more = workflow.advance(here, upstream)
-        if stock.look(here, upstream) or more:
-            hints.upstream(upstream)
+        return stock.look(here, upstream) or more
 
-    def hurry() -> None:
-        if workflow.advance(here, upstream, [Priority.SINGLE]):
-            hints.upstream(upstream)
+    def hurry() -> bool:
+        return workflow.advance(here, upstream, [Priority.SINGLE])
 
-    if not here.lanes.run(upstream, work):
+    def call_others() -> None:
+        hints.upstream(upstream)
+
+    if not here.lanes.run(upstream, work, call_others):
         # A bulk job has all of them: there is one more, which it never gets.
-        here.lanes.run(f"{upstream}, single", hurry)
+        here.lanes.run(f"{upstream}, single", hurry, call_others)
 
 
 @app.task(name="trunkline.read_inbox")
@@ -46,11 +47,7 @@ def deliver() -> None:
     """Send results that are due."""
     here = runtime.current()
 
-    def work() -> None:
-        if delivering.deliver(here):
-            hints.deliveries()
-
-    here.lanes.run("deliveries", work)
+    here.lanes.run("deliveries", lambda: delivering.deliver(here), hints.deliveries)
 
 
 @app.task(name="trunkline.relay")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LEAST_SLACK = timedelta(seconds=2)
 """Between an upstream's time-out and the end of our lease there is time to write the answer down."""
@@ -22,9 +24,43 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+Network = IPv4Network | IPv6Network
+
+
+def _networks(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"must be addresses such as 203.0.113.0/24, comma-separated: {error}") from None
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+PriceClass = Literal["BRONZE", "SILVER", "GOLD"]
+"""MessageMedia's, the cheapest first."""
+
+Limit = Annotated[int, Field(ge=0)]
+
+
+def _by_class(value: Any) -> Any:
+    """`GOLD=0,SILVER=10` as a dictionary."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, str] = {}
+    for part in value.split(","):
+        name, equals, limit = (word.strip() for word in part.partition("="))
+        if not equals or name not in get_args(PriceClass) or not limit.isdecimal():
+            classes = ", ".join(get_args(PriceClass))
+            raise ValueError(f"{part.strip()!r} is not CLASS=NUMBER, as GOLD=0,SILVER=10; classes: {classes}")
+        if name in found:
+            raise ValueError(f"{name} stands there twice")
+        found[name] = limit
+    return found
 
 
 class UpstreamSettings(BaseSettings):
@@ -36,10 +72,19 @@ class UpstreamSettings(BaseSettings):
     rate: float = Field(default=50, gt=0)  # orders a second
     timeout: PositiveSeconds = 30
     settling: Seconds = 60
+    max_numbers_per_day: int | None = Field(default=None, ge=0)  # bought, in a day of UTC; None: any number
     callback_deadline: PositiveSeconds = 300  # AVANSER takes 7 minutes on average; to look sooner costs one question
+
+    callbacks_from: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()  # empty: from anywhere
+    verify_callbacks: bool = False
 
     needs: ClassVar[tuple[str, ...]] = ()
     """The credentials without which nothing can be ordered there."""
+
+    @property
+    def class_limits(self) -> Mapping[str, int]:
+        """The most numbers a day by the vendor's own price class, where it has any."""
+        return {}
 
     def missing(self) -> list[str]:
         """The variables of credentials that are not set."""
@@ -109,6 +154,13 @@ class MessageMediaSettings(UpstreamSettings):
     key: SecretStr | None = None
     secret: SecretStr | None = None
     auth: Literal["basic", "hmac"] = "basic"
+    max_per_day_by_class: Annotated[dict[PriceClass, Limit], NoDecode, BeforeValidator(_by_class)] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def class_limits(self) -> Mapping[str, int]:
+        return {str(name): limit for name, limit in self.max_per_day_by_class.items()}
 
 
 UPSTREAMS: dict[str, type[UpstreamSettings]] = {

@@ -6,6 +6,7 @@ any two lines: the claim's lease ends, the row is due again, and whoever claims 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +18,7 @@ from sqlalchemy.orm import Session
 
 from models import event, number, stock_watch
 from models.base import REFUSED_VALUE, read, write
-from models.clock import Clock
-from models.due import PRIORITIES, Claim, Step, claim_requests
+from models.due import PRIORITIES, Claim, Step, claim_requests, count_due_requests
 from models.event import Entry, EventKind
 from models.request import Kind, Priority
 from models.state import Reason, State
@@ -26,12 +26,28 @@ from models.transition import Landing, Move, apply, lock, transition
 from worker import stock
 from worker.decision import Outcome, Policy, decide, doubt, is_unsettled, name_of
 from worker.limits import Permits
+from worker.loop import Loop
 from worker.pausing import pause_where_needed
 from worker.picking import Picker
 from worker.runtime import Runtime
-from worker.upstreams.base import Order, OutcomeUnknown, TooLate, Unavailable, Undecidable, Upstream, WrongAccount
+from worker.upstreams.base import (
+    Order,
+    OutcomeUnknown,
+    Stopped,
+    TooLate,
+    Unavailable,
+    Undecidable,
+    Upstream,
+    WrongAccount,
+)
+from worker.upstreams.http import may_send
 
 log = logging.getLogger(__name__)
+
+LONGEST_WAIT = timedelta(seconds=1)
+"""For room at an upstream; then the lane looks whether it is still wanted."""
+
+PAUSED_BEFORE = "The upstream was paused before it was sent."
 
 COULD_NOT_SEND = "The lease was nearly over, so it was not sent."
 
@@ -49,25 +65,46 @@ class Result:
 def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES) -> bool:
     """Bring forward what is due at one upstream, one chunk of it. Says whether there may be more."""
     settings, clock = runtime.settings.upstreams[name], runtime.clock
-    client = runtime.client(name)
     pace = runtime.pace(name)
-    permits = runtime.limits.acquire(name, pace.room, settings.max_in_flight, settings.rate, settings.call_limit)
+    is_bulk, wanted = Priority.BULK in priorities, pace.room
+    if not is_bulk:  # places in the rate that turn out not to be wanted are lost to all others
+        due = read(runtime.engine, lambda session: count_due_requests(session, name, clock.now(), priorities))
+        wanted = min(wanted, due)
+        if not wanted:
+            return False
+    permits = runtime.limits.acquire(
+        name, wanted, settings.max_in_flight, settings.rate, settings.call_limit, is_bulk=is_bulk
+    )
     granted = permits.count
     if not granted:
-        return False
+        return _wait_for_room(runtime, permits)
     # Counted from before the claim, since the lease is: the database may have kept us waiting.
     sent_until = clock.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
     try:
         claims = write(
             runtime.engine,
-            lambda session: claim_requests(session, name, granted, clock.now(), settings.lease, priorities),
+            lambda session: claim_requests(
+                session, name, granted, clock.now(), settings.lease, priorities, runtime.settings.ceilings
+            ),
         )
         runtime.limits.give_back(permits, granted - len(claims), unused=True)
-        too_late = _ask_and_record(runtime, client, claims, permits, sent_until)
+        client, loop = runtime.client(name), runtime.loop
+        if claims and claims[0].request.priority == Priority.SINGLE:  # and so all of them
+            client, loop = runtime.hurried_client(name)
+        with runtime.switches.sending():
+            too_late = _ask_and_record(runtime, client, loop, claims, permits, sent_until)
         pace.heard(len(claims), too_late)
     finally:
         runtime.limits.give_back(permits, permits.count)
     return len(claims) == granted or any(_hides_others(claim) for claim in claims)
+
+
+def _wait_for_room(runtime: Runtime, permits: Permits) -> bool:
+    """Whether there may be room after the wait, and so work. What is due is not claimed before there is."""
+    if permits.again_in is None:
+        return False
+    runtime.loop.run(asyncio.sleep(min(permits.again_in, LONGEST_WAIT.total_seconds())))
+    return True
 
 
 def _hides_others(claim: Claim) -> bool:
@@ -76,7 +113,7 @@ def _hides_others(claim: Claim) -> bool:
 
 
 def _ask_and_record(
-    runtime: Runtime, client: Upstream, claims: Sequence[Claim], permits: Permits, sent_until: float
+    runtime: Runtime, client: Upstream, loop: Loop, claims: Sequence[Claim], permits: Permits, sent_until: float
 ) -> int:
     """How many of them it was too late for. Each answer frees its permit as it comes: one call that hangs keeps no
     other from being made."""
@@ -85,24 +122,32 @@ def _ask_and_record(
     picker = Picker(runtime.engine, runtime.clock, client.name, sent_until)
     references = _number_references(runtime, claims)
 
-    async def one(claim: Claim) -> Result:
-        return await _ask(runtime.clock, client, claim, _order(runtime, claim, picker, references), within, sent_until)
+    async def one(item: tuple[int, Claim]) -> Result:
+        place, claim = item
+        if wait := permits.wait_of(place, runtime.limits.monotonic()):
+            await asyncio.sleep(wait)
+        order = _order(runtime, claim, picker, references)
+        return await _ask(runtime, client, claim, order, within, sent_until)
 
     too_late = 0
-    for group in runtime.loop.stream(claims, one):
+    for group in loop.stream(list(enumerate(claims)), one):
         too_late += sum(isinstance(result.outcome, TooLate) for result in group)
         runtime.limits.give_back(permits, len(group))
         _record(runtime, client.name, group)
-        _slow_down(runtime, client.name, group)
+        _adapt(runtime, client.name, group)
     return too_late
 
 
-def _slow_down(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
-    """One request that is asked to wait speaks for all: to send the others now would be to go on as before."""
+def _adapt(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
+    """Ask less of an upstream that refuses calls for their number or grows slow. One request that is asked to wait
+    speaks for all: to send the others now would be to go on as before."""
     refusals = [result.outcome for result in results if isinstance(result.outcome, Unavailable)]
-    waits = [one.retry_after for one in refusals if one.reason is Reason.OVER_LIMIT and one.retry_after is not None]
-    if waits:
+    refusals = [one for one in refusals if one.reason is Reason.OVER_LIMIT]
+    if waits := [one.retry_after for one in refusals if one.retry_after is not None]:
         runtime.limits.hold_off(name, max(waits))
+    sent = [one for one in results if one.claim.step is Step.SUBMIT and not isinstance(one.outcome, TooLate | Stopped)]
+    latencies = [one.latency for one in sent if not isinstance(one.outcome, Unavailable)]
+    runtime.limits.heard(name, latencies, runtime.clock.now(), is_refused=bool(refusals))
 
 
 def _record(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
@@ -150,8 +195,9 @@ def _order(runtime: Runtime, claim: Claim, picker: Picker, references: dict[numb
 
 
 async def _ask(
-    clock: Clock, client: Upstream, claim: Claim, order: Order, within: timedelta, sent_until: float
+    runtime: Runtime, client: Upstream, claim: Claim, order: Order, within: timedelta, sent_until: float
 ) -> Result:
+    clock, switches = runtime.clock, runtime.switches
     began = clock.monotonic()
     outcome: Outcome
     try:
@@ -160,7 +206,10 @@ async def _ask(
         elif began > sent_until:
             # Sent now, the answer could come when the row is already somebody else's.
             outcome = TooLate(COULD_NOT_SEND)
+        elif switches.is_paused(client.name):
+            outcome = Stopped(PAUSED_BEFORE)
         else:
+            may_send.set(lambda: not switches.is_paused(client.name))
             outcome = await client.submit(order, within)
     except (Unavailable, OutcomeUnknown, WrongAccount) as failure:
         outcome = failure

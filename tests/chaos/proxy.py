@@ -232,7 +232,8 @@ class _Commits:
     """Reads what PostgreSQL sends on one connection, as far as tells which transactions wrote and were committed.
 
     Messages are a letter, a length that includes itself, and a body; `C` is CommandComplete and its body a tag:
-    `INSERT 0 1`, `COMMIT` (PostgreSQL's documentation, "Message Formats").
+    `INSERT 0 1`, `COMMIT`; `Z` is ReadyForQuery, and `I` there means in no transaction (PostgreSQL's documentation,
+    "Message Formats").
     """
 
     def __init__(self) -> None:
@@ -248,6 +249,9 @@ class _Commits:
             kind, body = message
             if kind == b"C":
                 commits += self._complete(body.rstrip(b"\0").split())
+            elif kind == b"Z" and body == b"I":
+                commits += self._has_written  # a statement that was its own transaction
+                self._has_written = False
         return commits
 
     def _message(self) -> tuple[bytes, bytes] | None:

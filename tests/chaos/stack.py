@@ -31,6 +31,7 @@ QUICK = {
     "TRUNKLINE_BACKOFF_BASE": "0.5",
     "TRUNKLINE_DELIVERY_BACKOFF": "1,1,2,2,4,4,8",
     "TRUNKLINE_DELIVERY_TIMEOUT": "5",
+    "TRUNKLINE_RATE_LIMIT": "0",
 }
 
 SPEC = "spec.name,spec.service_number.country,spec.service_number.search_type,spec.service_number.szu"

@@ -63,7 +63,9 @@ def off_by(offset: str, among: list[Member], sleeps: Path) -> Iterator[Member]:
         for pid in wrong.children():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        eventually(lambda: not wrong.is_alive, within=30)
+        with suppress(AssertionError):  # one that does not end is killed, as a platform does it and `Member.stop`
+            eventually(lambda: not wrong.is_alive, within=30)
+        wrong.kill()
         right.start()
 
 

@@ -154,15 +154,13 @@ def test_a_callback_is_kept_and_the_receiver_does_not_hear_of_it(
         case.submit(count)
         before = between.receiver.cuts
         with cutting(case, between.receiver):
-            # Those that came together were committed together, and none of them was heard of.
+            # Those that came together were committed together. None was heard of; it asks again, and finds them there.
             eventually(lambda: all_called_back(case), within=60)
         assert between.receiver.cuts > before
 
     rounds(case, size(20, 500), one)
     conclude(case)
-    # Each was answered by an error, though it was kept and applied; and so it came again.
     eventually(lambda: all(entry["callbacks_acknowledged"] for entry in case.cluster.sandbox.ledger()), within=60)
-    assert all(entry["callbacks_sent"] > 1 for entry in case.cluster.sandbox.ledger())
 
 
 def test_a_delivery_is_written_down_and_the_worker_does_not_hear_of_it(

@@ -53,12 +53,13 @@ def test_between_receipt_and_commit(begin: Begin, size: Size, conclude: Callable
     def one(count: int) -> int:
         before = all_acknowledged(case)
         with case.cluster.no_commits("inbox"):
-            batch = case.submit(count)
+            case.submit(count)
             # One INSERT in each process, for those who came first; all others wait until it has committed.
             eventually(lambda: waiting_for_lock(case.cluster, "INSERT INTO inbox%") >= 1, within=60)
             eventually(lambda: case.cluster.sandbox.summary()["completed"] == len(case.submitted_at), within=60)
             kill_receivers(case.cluster)
-        assert (acknowledged(case), kept(case, batch)) == (before, 0), "what was not durable got its 2xx"
+        # An INSERT that PostgreSQL has begun goes on without its receiver: kept and not acknowledged may be.
+        assert acknowledged(case) == before, "what was not durable got its 2xx"
         return count
 
     rounds(case, size(20, 1_000), one)

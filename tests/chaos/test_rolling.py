@@ -24,8 +24,9 @@ from tests.sandbox import eventually
 
 pytestmark = pytest.mark.timeout(3_000)
 
-RELEASE_BEFORE = "fc83ca8"
-"""The last commit before the migrations 0003 and 0004, whose schema and messages today's processes must live with."""
+RELEASE_BEFORE = "ac6ba9f"
+"""The first commit that seals secrets, whose schema and messages today's processes must live with: those before it
+cannot sign with a secret that today's have made."""
 
 GRACE = 60.0
 """Seconds that a process has to end by itself: on a busy machine its last answers take their time."""

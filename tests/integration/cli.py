@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy.engine import Engine
 
 from models.base import make_engine
+from tests.factory import KEYRING, SECRET_KEY
 from worker.cli import main
 
 CREDENTIALS = {
@@ -73,8 +74,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def cli(environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> Iterator[Cli]:
     """On each kind of database; nothing else runs."""
     monkeypatch.setenv("TRUNKLINE_DATABASE_URL", database_url)
-    monkeypatch.setenv("TRUNKLINE_SECRET_KEY", "k" * 40)
-    engine = make_engine(database_url)
+    monkeypatch.setenv("TRUNKLINE_SECRET_KEY", SECRET_KEY)
+    engine = make_engine(database_url, keyring=KEYRING)
     yield Cli(tmp_path, engine)
     engine.dispose()
 
@@ -82,6 +83,6 @@ def cli(environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data
 @pytest.fixture
 def embedded(environment: None, tmp_path: Path) -> Iterator[Cli]:
     """On the embedded default, whose database does not exist yet."""
-    engine = make_engine(f"sqlite:///{tmp_path / 'home' / 'trunkline.db'}")
+    engine = make_engine(f"sqlite:///{tmp_path / 'home' / 'trunkline.db'}", keyring=KEYRING)
     yield Cli(tmp_path, engine)
     engine.dispose()

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Engine
 
 from models.base import make_engine
 from tests.catcher import Catcher
+from tests.factory import KEYRING
 from tests.receiver import Api, receiver, settings_for
 from tests.sandbox import SandboxServer
 from tests.working import ScriptedUpstream, working
@@ -25,7 +26,7 @@ def api(monkeypatch: pytest.MonkeyPatch, database_url: str, engine: Engine, tmp_
 @pytest.fixture
 def postgresql(postgresql_url: str) -> Iterator[Engine]:
     """For what concerns PostgreSQL alone: an engine that several threads can use."""
-    engine = make_engine(postgresql_url, pool_size=8)
+    engine = make_engine(postgresql_url, pool_size=8, keyring=KEYRING)
     yield engine
     engine.dispose()
 

@@ -234,3 +234,13 @@ def test_a_good_body_is_good_in_a_batch_too(api: Api) -> None:
     api.post("/v1/requests", json=BODY)
     assert send(api, json.dumps([BODY]).encode(), JSON).status_code == 202
     assert [type(request) for request in api.requests()] == [Request, Request]
+
+
+def test_a_batch_is_paused_resumed_and_cancelled(api: Api) -> None:
+    path = send(api, FILES[CSV]).headers["Location"]
+    for act, state in (("pause", "paused"), ("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+        answer = api.post(f"{path}/{act}")
+        assert (answer.status_code, answer.json and answer.json["state"]) == (200, state)
+        assert api.get(path).json == answer.json
+    refused = api.post(f"{path}/resume")
+    assert (refused.status_code, refused.json and refused.json["code"]) == (409, "not_now")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
+from models import upstream
 from models.base import write
 from models.inbox import Purpose
 from models.requester import Scope
@@ -29,6 +31,18 @@ def test_without_the_broker_requests_are_still_taken_and_it_says_so(api: Api) ->
     assert answer.json is not None
     assert answer.json["checks"]["database"]["ok"]
     assert not answer.json["checks"]["broker"]["ok"]
+
+
+def test_what_is_paused_is_shown_and_makes_nothing_unready(api: Api) -> None:
+    def work(session: Session) -> None:
+        upstream.pause(session, upstream.ALL, "by_person", "the price is wrong", "ann", NOW)
+
+    write(api.engine, work)
+    answer = api.get("/readyz", key=None)
+    assert (answer.status_code, (answer.json or {})["paused"]) == (200, ["avanser", "telmetrics", "messagemedia"])
+    assert (
+        'trunkline_upstream_paused{upstream="telmetrics"} 1.0' in api.get("/metrics", key=api.make_key(Scope.READ)).text
+    )
 
 
 def test_with_all_there_it_is_ready(

@@ -16,7 +16,7 @@ from models.endpoint import Endpoint, EventType
 from models.requester import Scope
 from models.state import State
 from models.transition import Move, transition
-from tests.factory import NOW, make_endpoint, make_requester, make_requests
+from tests.factory import KEYRING, NOW, make_endpoint, make_requester, make_requests
 from tests.receiver import Api, receiver, settings_for
 from tests.sandbox import (
     ACCOUNT,
@@ -152,7 +152,7 @@ def selling(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, tmp_path: Path, sa
         "TELMETRICS_TOKEN": TELMETRICS_TOKEN,
     }
     more = {f"TRUNKLINE_{name}": value for name, value in credentials.items()}
-    engine = make_engine(sqlite_url)
+    engine = make_engine(sqlite_url, keyring=KEYRING)
     with receiver(settings_for(monkeypatch, sqlite_url, str(tmp_path), **more), engine) as api:
         yield api
     engine.dispose()

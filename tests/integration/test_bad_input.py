@@ -1,16 +1,23 @@
 """Everything that can be wrong with what is sent: a clear error with its place, and nothing half-taken."""
 
+import gzip
 import json
+import re
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from werkzeug.test import TestResponse
 
+from models.base import make_engine
+from models.inbox import Purpose
 from models.request import Kind
 from models.requester import Scope
-from tests.factory import make_requester
+from tests.factory import KEYRING, make_requester
 from tests.holding import done
-from tests.receiver import BODY, COLUMNS, SPEC, Api, csv_file, row
+from tests.receiver import BODY, COLUMNS, SPEC, Api, chunked, csv_file, declared, receiver, row, settings_for
+from webhook_receiver.context import BodyLimits
 
 DEEP = 100_000
 
@@ -117,6 +124,66 @@ def test_another_media_type_is_415(api: Api, path: str, media_type: str | None) 
     assert (answer.status_code, (answer.json or {})["code"]) == (415, "media_type_unknown")
     assert "application/json" in answer.headers["Accept"]
     api.assert_nothing_was_taken()
+
+
+BODIES = [(one.method, one.path, media_type) for one in declared() for media_type in one.bodies]
+BODIES += [("POST", path, "application/json") for path in ("/callbacks", "/calls", "/sms")]
+"""Every route that takes a body, with each media type that it takes."""
+
+FILL = {"<uuid:request_id>": str(UUID(int=7)), "<number>": "0280740801"}
+
+
+def place(api: Api, path: str) -> str:
+    """A path of this route that gets as far as the body."""
+    if (purpose := PURPOSES.get(path)) is not None:
+        return f"{path}/avanser/{api.token(purpose)}"
+    for variable, value in FILL.items():
+        path = path.replace(variable, value)
+    return re.sub("<[^>]+>", str(UUID(int=7)), path)
+
+
+PURPOSES = {"/callbacks": Purpose.CALLBACK, "/calls": Purpose.CALL, "/sms": Purpose.SMS}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "GZIP", "unheard-of"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize(("method", "path", "media_type"), BODIES, ids=str)
+def test_a_compressed_body_is_415_wherever_one_is_taken(
+    api: Api, method: str, path: str, media_type: str, is_chunked: bool, encoding: str
+) -> None:
+    done(api.engine)
+    body, headers = gzip.compress(b" " * 1_000_000), {"Content-Encoding": encoding, "Content-Type": media_type}
+    before = api.requests()
+    more: dict[str, Any] = chunked(body, **headers) if is_chunked else {"data": body, "headers": headers}
+    answer = api.call(method, place(api, path), **more)
+
+    assert (answer.status_code, (answer.json or {})["code"]) == (415, "encoding_unknown")
+    assert answer.headers["Accept-Encoding"] == "identity"
+    assert [one.id for one in api.requests()] == [one.id for one in before]
+    assert api.received() == []
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize(("method", "path", "media_type"), BODIES, ids=str)
+def test_a_body_that_is_too_long_is_413_wherever_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+    sqlite_url: str,
+    tmp_path: Path,
+    method: str,
+    path: str,
+    media_type: str,
+    is_chunked: bool,
+) -> None:
+    engine = make_engine(sqlite_url, keyring=KEYRING)
+    limits = BodyLimits(callback=1_000, single=1_000, batch=1_000)
+    with receiver(settings_for(monkeypatch, sqlite_url, str(tmp_path)), engine, limits) as api:
+        done(engine)
+        body, headers = b"[" * 1_001, {"Content-Type": media_type}
+        more: dict[str, Any] = chunked(body, **headers) if is_chunked else {"data": body, "headers": headers}
+        answer = api.call(method, place(api, path), **more)
+        assert (answer.status_code, (answer.json or {})["code"]) == (413, "too_large")
+        assert api.received() == []
+    engine.dispose()
 
 
 def test_a_body_over_the_limit_is_413(api: Api) -> None:

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from sqlalchemy.engine import Engine
 
 from models.inbox import Purpose
-from tests.receiver import SECRET, Api, chunked, receiver, settings_for
+from tests.factory import SECRET_KEY
+from tests.receiver import Api, chunked, receiver, settings_for
 from webhook_receiver.context import BodyLimits
 from worker import hints
 from worker.signing import Tokens
@@ -112,9 +113,9 @@ def test_everything_wrong_gets_one_and_the_same_404(api: Api) -> None:
 def test_a_token_made_with_the_key_before_the_last_is_good(
     monkeypatch: pytest.MonkeyPatch, database_url: str, engine: Engine, tmp_path: Path
 ) -> None:
-    rotated = f"a newer key which is long enough as well,{SECRET}"
+    rotated = f"a newer key which is long enough as well,{SECRET_KEY}"
     settings = settings_for(monkeypatch, database_url, str(tmp_path), TRUNKLINE_SECRET_KEY=rotated)
-    old = Tokens([SecretStr(SECRET)]).make("avanser", Purpose.CALLBACK, uuid4())
+    old = Tokens([SecretStr(SECRET_KEY)]).make("avanser", Purpose.CALLBACK, uuid4())
 
     with receiver(settings, engine) as api:
         assert api.get(f"/callbacks/avanser/{old}").status_code == 200

@@ -1,19 +1,22 @@
 """`trunkline keys`, `endpoints`, `upstream`, `migrate`, `doctor`, and what every command says when it cannot."""
 
 import stat
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
+import sqlalchemy as sa
 
 from models.base import read, utc_now, write
 from models.endpoint import find
 from models.heartbeat import beat
 from models.migrations import downgrade
-from models.requester import Scope, find_caller
+from models.requester import ApiKey, Scope, find_caller
 from models.requester import find as find_requester
-from tests.factory import make_requests
+from tests.factory import NOW, SECRET_KEY, make_requests
 from tests.integration.cli import Cli, cli, csv_file, embedded, environment
+from worker.limits import Limits
 from worker.relay import HEARTBEAT
 
 __all__ = ["cli", "embedded", "environment"]
@@ -25,15 +28,63 @@ __all__ = ["cli", "embedded", "environment"]
 def test_a_key_acts_for_its_requester_with_its_scopes_until_it_is_revoked(cli: Cli) -> None:
     made = cli.json("keys", "create", "--name", "portal", "--scopes", "submit,operate", "--requester", "crm")
     assert set(made) == {"id", "key"}
-    caller = read(cli.engine, lambda session: find_caller(session, made["key"]))
+    caller = read(cli.engine, lambda session: find_caller(session, made["key"], utc_now()))
     assert caller is not None
     assert (caller.requester, caller.scopes) == ("crm", frozenset({Scope.SUBMIT, Scope.OPERATE}))
     listed = cli.run("keys", "list").stdout
     assert "portal" in listed
     assert made["key"] not in listed
     cli.run("keys", "revoke", made["id"])
-    assert read(cli.engine, lambda session: find_caller(session, made["key"])) is None
+    assert read(cli.engine, lambda session: find_caller(session, made["key"], utc_now())) is None
     cli.run("keys", "revoke", made["id"], status=2)
+
+
+@pytest.mark.parametrize(("text", "days"), [("90d", 90), ("1d", 1)])
+def test_a_key_ends_after_so_many_days(cli: Cli, text: str, days: int) -> None:
+    made = cli.json("keys", "create", "--name", "portal", "--expires", text)
+    (listed,) = cli.json("keys", "list")["data"]
+    life = datetime.fromisoformat(listed["expires_at"]) - datetime.fromisoformat(listed["created_at"])
+    assert (life, listed["state"], listed["last_used_at"]) == (timedelta(days=days), "open", None)
+    end = datetime.fromisoformat(listed["expires_at"])
+    for now, is_good in ((end - timedelta(seconds=1), True), (end, False)):
+        caller = read(cli.engine, lambda session, now=now: find_caller(session, made["key"], now))  # type: ignore[misc]
+        assert (caller is not None) is is_good
+
+
+def test_a_key_ends_at_a_date_or_a_time(cli: Cli) -> None:
+    said = {"2199-01-31": "2199-01-31T00:00:00Z", "2199-01-31T12:00:00+02:00": "2199-01-31T10:00:00Z"}
+    for text in said:
+        cli.run("keys", "create", "--name", text, "--expires", text)
+    listed = cli.json("keys", "list")["data"]
+    assert {one["name"]: datetime.fromisoformat(one["expires_at"]) for one in listed} == {
+        text: datetime.fromisoformat(moment) for text, moment in said.items()
+    }
+
+
+@pytest.mark.parametrize("text", ["soon", "90", "-1d", "0d", "2020-01-01", "2199-01-31T12:00:00", "2199-13-01", ""])
+def test_an_end_that_is_none_is_refused_by_name(cli: Cli, text: str) -> None:
+    assert "--expires" in cli.run("keys", "create", "--name", "x", f"--expires={text}", status=2).stderr
+    assert cli.json("keys", "list")["data"] == []
+
+
+def test_a_list_tells_which_keys_are_open(cli: Cli) -> None:
+    open_, revoked, expired = (cli.json("keys", "create", "--name", name) for name in ("a", "b", "c"))
+    cli.run("keys", "revoke", revoked["id"])
+    ended = sa.update(ApiKey).where(ApiKey.name == "c").values(expires_at=utc_now())
+    write(cli.engine, lambda session: session.execute(ended))
+    states = {one["id"]: one["state"] for one in cli.json("keys", "list")["data"]}
+    assert states == {open_["id"]: "open", revoked["id"]: "revoked", expired["id"]: "expired"}
+
+
+def test_a_key_may_be_given_a_rate_of_its_own(cli: Cli) -> None:
+    for name, words in (("usual", []), ("any", ["--rate", "0"]), ("slow", ["--rate", "60"])):
+        cli.run("keys", "create", "--name", name, *words)
+    assert {one["name"]: one["rate"] for one in cli.json("keys", "list")["data"]} == {
+        "usual": None,
+        "any": 0,
+        "slow": 60,
+    }
+    assert "--rate" in cli.run("keys", "create", "--name", "x", "--rate", "-1", status=2).stderr
 
 
 def test_a_key_is_alone_on_standard_output(cli: Cli) -> None:
@@ -117,6 +168,36 @@ def test_an_upstream_is_paused_and_resumed(cli: Cli) -> None:
     cli.run("upstream", "pause", "nobody", status=2)
 
 
+def test_all_upstreams_are_paused_by_one_switch(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    (waiting,) = make_requests(cli.engine)
+    cli.run("upstream", "pause", "avanser")
+    assert cli.json("upstream", "pause", "--all", "--reason", "fraud")["changed"] is True
+    assert cli.json("upstream", "pause", "--all")["changed"] is False
+    assert [one["paused"]["detail"] for one in cli.json("upstream", "status")["data"]] == ["fraud"] * 3
+    assert "with all others" in cli.run("upstream", "status").stdout
+    monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "https://trunkline.example")
+    assert "trunkline upstream resume --all" in cli.run("doctor", "--offline").stdout
+    assert "Every upstream is paused" in cli.run("explain", str(waiting)).stdout
+    assert "trunkline upstream resume --all" in cli.run("explain", str(waiting)).stdout
+    told = cli.run("upstream", "resume", "avanser")
+    assert "All upstreams are still paused" in told.stderr
+    cli.run("upstream", "pause", "avanser")
+    assert "avanser is still paused" in cli.run("upstream", "resume", "--all").stderr
+    assert [one["paused"] is None for one in cli.json("upstream", "status")["data"]] == [False, True, True]
+    cli.run("upstream", "pause", status=2)
+    cli.run("upstream", "resume", "avanser", "--all", status=2)
+
+
+def test_how_much_of_its_limits_an_upstream_is_given_is_shown(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_REDIS_URL", redis_url)
+    assert [one["share"] for one in cli.json("upstream", "status")["data"]] == [1, 1, 1]
+    Limits(redis_url).heard("avanser", [], NOW, is_refused=True)
+    assert [one["share"] for one in cli.json("upstream", "status")["data"]] == [0.5, 1, 1]
+    assert "50%" in cli.run("upstream", "status").stdout
+
+
 # Schema
 
 
@@ -159,7 +240,7 @@ def test_a_database_that_does_not_answer_is_a_sentence_and_status_3(
     embedded: Cli, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     monkeypatch.setenv("TRUNKLINE_DATABASE_URL", "postgresql+psycopg://me:hidden@127.0.0.1:1/none")
-    monkeypatch.setenv("TRUNKLINE_SECRET_KEY", "k" * 40)
+    monkeypatch.setenv("TRUNKLINE_SECRET_KEY", SECRET_KEY)
     result = embedded.run(*words, status=3)
     assert "does not answer" in result.output
     assert "hidden" not in result.output

@@ -17,7 +17,7 @@ from models.inbox import Purpose
 from models.request import Kind, Request
 from models.state import State
 from models.transition import Move, transition
-from tests.factory import NOW, SPEC, fetch, make_requester
+from tests.factory import NOW, SECRET_KEY, SPEC, fetch, make_requester
 from tests.holding import PERTH, SYDNEY, ask, complete, done
 from tests.integration.cli import Cli, cli, embedded, environment
 from tests.sandbox import ACCOUNT, PASSWORD, USERNAME, SandboxServer
@@ -349,7 +349,7 @@ def test_the_addresses_for_a_portal_open_the_receivers_door_and_say_who_needs_th
         ("telmetrics", "messages"),
     ]
     doors = {"calls": ("calls", Purpose.CALL), "messages": ("sms", Purpose.SMS)}
-    tokens = Tokens([SecretStr("k" * 40)])
+    tokens = Tokens([SecretStr(SECRET_KEY)])
     for one in shown:
         path, purpose = doors[one["for"]]
         address, _, token = one["url"].rpartition("/")

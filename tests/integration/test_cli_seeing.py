@@ -17,7 +17,7 @@ from models.inbox import Purpose, Received
 from models.request import Request
 from models.state import State
 from models.transition import Move, transition
-from tests.factory import NOW, make_requests
+from tests.factory import NOW, make_batch, make_requests
 from tests.integration.cli import BODY, Cli, cli, csv_file, embedded, environment
 
 __all__ = ["cli", "embedded", "environment"]
@@ -131,6 +131,19 @@ def test_a_request_is_cancelled_once(cli: Cli) -> None:
     assert "is cancelled" in cli.run("cancel", "a").stdout
     assert state_of(cli, request_id) is State.CANCELLED
     assert "ended already" in cli.run("cancel", "a", status=1).stderr
+
+
+def test_a_batch_is_paused_resumed_and_cancelled_by_its_name(cli: Cli) -> None:
+    batch = make_batch(cli.engine, 2)
+    make_requests(cli.engine, 2, batch_id=batch)
+    assert cli.json("batch", "pause", "dealers")["state"] == "paused"
+    assert "goes on" in cli.run("batch", "resume", str(batch)).stdout
+    assert cli.json("batch", "cancel", "dealers")["state"] == "cancelled"
+    assert "submit the rows that are still wanted" in cli.run("batch", "pause", "dealers", status=1).stderr
+    assert "no batch has this id or name" in cli.run("batch", "pause", "others", status=2).stderr
+    (shown,) = cli.json("batch", "list")["data"]
+    assert (shown["id"], shown["counts"]["queued"]) == (str(batch), 2)
+    assert "dealers" in cli.run("batch", "list").stdout
 
 
 def test_a_held_request_is_looked_at_again_or_settled_by_hand(cli: Cli) -> None:

@@ -18,7 +18,7 @@ from models.batch import Batch
 from models.request import Request
 from models.state import State
 from models.transition import Move, transition
-from tests.factory import NOW
+from tests.factory import KEYRING, NOW, SECRET_KEY
 from tests.integration.cli import BODY, COLUMNS, CREDENTIALS, Cli, cli, csv_file, csv_row, embedded, environment
 
 __all__ = ["cli", "embedded", "environment"]
@@ -200,9 +200,9 @@ def test_ten_thousand_rows_killed_in_the_middle_and_sent_again_are_ten_thousand_
     environment = os.environ | CREDENTIALS | {
         "TRUNKLINE_HOME": str(tmp_path / "home"),
         "TRUNKLINE_DATABASE_URL": database_url,
-        "TRUNKLINE_SECRET_KEY": "k" * 40,
+        "TRUNKLINE_SECRET_KEY": SECRET_KEY,
     }  # fmt: skip
-    engine = make_engine(database_url)
+    engine = make_engine(database_url, keyring=KEYRING)
     first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         _wait_for_rows(engine)

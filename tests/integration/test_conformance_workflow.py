@@ -17,7 +17,7 @@ from models.base import make_engine, utc_now, write
 from models.number import Number
 from models.request import Kind, Request
 from models.state import Reason, State
-from tests.factory import fetch, make_requests
+from tests.factory import KEYRING, fetch, make_requests
 from tests.integration.test_conformance import SUBJECTS, Subject
 from tests.sandbox import SandboxServer, eventually
 from tests.working import every, is_paused, until_due, working
@@ -45,7 +45,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 @pytest.fixture
 def engine(sqlite_url: str) -> Iterator[Engine]:
     """One kind of database will do: what is tried here is the upstream's side."""
-    engine = make_engine(sqlite_url)
+    engine = make_engine(sqlite_url, keyring=KEYRING)
     yield engine
     engine.dispose()
 

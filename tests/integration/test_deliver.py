@@ -13,10 +13,9 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 from standardwebhooks import Webhook
 
-from models import endpoint
+from models import dispatch, endpoint
 from models.base import read, utc_now, write
 from models.delivery import Delivery, DeliveryState, replay
-from models.due import claim
 from models.endpoint import Endpoint
 from models.requester import find
 from models.state import State
@@ -45,8 +44,9 @@ def only(engine: Engine) -> Delivery:
     return row
 
 
-def verified(caught: Caught, secret: str) -> Any:
+def verified(caught: Caught, secret: str | None) -> Any:
     """What a requester reads who checks the signature as the specification's own package does. Raises otherwise."""
+    assert secret is not None
     return Webhook(secret).verify(caught.body, caught.headers)
 
 
@@ -65,6 +65,7 @@ def test_a_result_arrives_signed(runtime: Runtime, engine: Engine, crm: Catcher)
     told, row = verified(caught, place.secret), only(engine)
     assert (caught.method, caught.path) == ("POST", "/hook?a=b")
     assert (told["type"], told["data"]["id"], told["data"]["number"]) == ("request.completed", str(id_), "+61280740801")
+    assert (list(told), told["sequence"]) == (["type", "timestamp", "sequence", "data"], 1)
     assert {name.lower(): value for name, value in caught.headers.items()}["webhook-id"] == str(row.id)
     assert (row.state, row.due_at, row.attempts, row.last_status) == (DeliveryState.DELIVERED, None, 1, 204)
     assert row.delivered_at is not None
@@ -156,10 +157,10 @@ def test_an_endpoint_that_is_gone_is_disabled_and_gets_nothing_more(runtime: Run
         assert row.disabled_at is not None
         assert "410" in row.disabled_reason
         finish(engine)
-        assert len(every(engine, Delivery)) == 1, "nothing is filed for it"
+        assert [row.endpoint_id for row in every(engine, Delivery)] == [place.id, None], "nothing is filed for it"
         finish(engine, endpoint_id=place.id)
         deliver(runtime)
-        assert every(engine, Delivery)[1].last_error == "the endpoint is disabled"
+        assert every(engine, Delivery)[2].last_error == "the endpoint is disabled"
         assert len(crm.caught) == 1
 
 
@@ -204,7 +205,8 @@ def test_a_replay_while_it_is_being_sent_is_not_lost(runtime: Runtime, engine: E
 def test_what_a_dead_worker_held_is_sent_by_another(runtime: Runtime, engine: Engine, crm: Catcher) -> None:
     finish(engine, notify_url=crm.url)
     lease = timedelta(seconds=30)
-    write(engine, lambda session: claim(session, Delivery, 10, utc_now(), lease))
+    line = only(engine).line_id
+    write(engine, lambda session: dispatch.claim(session, {line: 10}, set(), utc_now(), lease))
     deliver(runtime)
     assert crm.caught == []
     let_pass(engine, lease)

@@ -286,7 +286,7 @@ def test_an_endpoint_is_told_only_of_what_it_takes(api: Api, runtime: Runtime, e
     held(engine)
     reported(api, runtime, line("17"))
     reported(api, runtime, line("m-1"), what="messages")
-    assert [(one.type, one.endpoint_id) for one in every(engine, Delivery)] == [
+    assert [(one.type, one.endpoint_id) for one in every(engine, Delivery) if one.endpoint_id] == [
         ("call.finished", calls.id),
         ("message.received", messages.id),
     ]

@@ -31,7 +31,12 @@ DAY = timedelta(days=1)
 def busy(runtime: Runtime) -> Iterator[Runtime]:
     """All of its lanes for the upstream are a bulk job's, until the test ends."""
     gate = threading.Event()
-    assert all(runtime.lanes.run(NAME, gate.wait) for _ in range(WIDTH))  # type: ignore[arg-type]
+
+    def work() -> bool:
+        gate.wait()
+        return False
+
+    assert all(runtime.lanes.run(NAME, work) for _ in range(WIDTH))
     yield runtime
     gate.set()
     assert runtime.lanes.drain(timedelta(seconds=10))

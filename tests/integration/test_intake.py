@@ -25,7 +25,7 @@ from models.event import Event
 from models.request import Kind, OnOutOfStock, Request
 from models.state import State
 from models.transition import Move, transition
-from tests.factory import NOW, SPEC, make_endpoint, make_requester
+from tests.factory import KEYRING, NOW, SPEC, make_endpoint, make_requester
 from tests.tiny_dialect import TinyDialect
 from worker import bulk
 from worker.bulk import Media, Row, RowFault
@@ -510,7 +510,7 @@ def test_whoever_opens_a_batch_waits_for_another_who_opens_one_for_the_same_file
     postgresql_url: str, settings: Settings
 ) -> None:
     text = file_of(3, custom_ids=False)
-    engine = make_engine(postgresql_url)
+    engine = make_engine(postgresql_url, keyring=KEYRING)
     owner = make_requester(engine).id
     intake = Intake(engine, settings, {"avanser": TinyDialect()})
     with ThreadPoolExecutor() as pool:

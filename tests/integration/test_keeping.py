@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from models import inbox
 from models.base import make_engine, new_id, utc_now
 from models.inbox import Purpose, Received
+from tests.factory import KEYRING
 from tests.sandbox import eventually
 from webhook_receiver.keeping import Keeper
 
@@ -99,7 +100,7 @@ def test_the_same_twice_in_one_set_is_new_once(engine: sa.Engine, gate: Gate) ->
 
 
 def test_one_that_the_database_refuses_costs_no_other(postgresql_url: str, gate: Gate) -> None:
-    engine = make_engine(postgresql_url)
+    engine = make_engine(postgresql_url, keyring=KEYRING)
     good, bad = [came() for _ in range(TOGETHER)], came(query="half a pair: \ud800")
     told = keep_together(Keeper(engine), gate, [*good, bad])
     assert told[:-1] == [True] * TOGETHER
@@ -114,10 +115,10 @@ def test_nobody_is_told_that_it_is_kept_where_it_was_not(
     keeper, rows = Keeper(engine), [came() for _ in range(TOGETHER)]
 
     def away(*_: object) -> None:
-        raise OperationalError("COMMIT", None, OSError("gone"))
+        raise OperationalError("INSERT", None, OSError("gone"))
 
-    told = keep_together(keeper, gate, rows, meanwhile=lambda: sa.event.listen(engine, "commit", away))
+    told = keep_together(keeper, gate, rows, meanwhile=lambda: sa.event.listen(engine, "before_cursor_execute", away))
     assert all(isinstance(one, OperationalError) for one in told), told
-    sa.event.remove(engine, "commit", away)
+    sa.event.remove(engine, "before_cursor_execute", away)
     assert kept(engine) == []
     assert [keeper.keep(row) for row in rows] == [True] * TOGETHER  # it is not stuck

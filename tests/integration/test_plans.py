@@ -16,20 +16,23 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
-from models import parking, reservation, upstream
+from models import outage, parking, personal, requester, reservation, spending, upstream
 from models.base import Base, make_engine, new_id, read, utc_now, write
+from models.batch import Batch
 from models.delivery import Delivery
 from models.inbox import Purpose, keep
+from models.intake import known_keys
 from models.request import Kind, Request
-from models.requester import DEFAULT_REQUESTER
+from models.requester import DEFAULT_REQUESTER, Scope
 from models.state import State
 from tests import services
 from tests.bench.filling import fill
-from tests.factory import make_requests
+from tests.factory import KEYRING, make_endpoint, make_requester, make_requests
 from tests.receiver import BODY, Api, csv_file, declared, receiver, row, settings_for
 from tests.working import NAME, ScriptedUpstream, working
-from worker import relay, stock, workflow
+from worker import batch_steering, relay, stock, workflow
 from worker.deliver import deliver
 from worker.inbox import read_inbox
 from worker.loop import Loop
@@ -37,8 +40,8 @@ from worker.runtime import Runtime
 from worker.upstreams.base import Accepted, Completed, OutcomeUnknown, Rejected
 
 SMALL = {
-    "alembic_version", "api_keys", "endpoints", "heartbeats", "reconciliations", "requesters", "stock_watches",
-    "upstream_pauses",
+    "alembic_version", "api_keys", "endpoints", "heartbeats", "outages", "reconciliations", "requesters",
+    "stock_watches", "upstream_pauses",
 }  # fmt: skip
 """Tables that do not grow with the work."""
 
@@ -47,6 +50,9 @@ WHOLE = re.compile(r"pg_catalog|FROM request_counts\s+GROUP BY request_counts.up
 
 ELSEWHERE = {"/v1/stock", "/healthz", "/openapi.json", "/docs"}
 """The vendor is asked there, or nobody."""
+
+PLACES = ((Purpose.CALLBACK, "callbacks", 404), (Purpose.CALL, "calls", 200), (Purpose.SMS, "sms", 200))
+"""Where upstreams tell us something, and what they hear of a request that ended long ago and whose number is held."""
 
 OWNERS = (DEFAULT_REQUESTER, "another", "third", "fourth", "fifth")
 
@@ -101,7 +107,7 @@ def filled(postgres_server: services.Postgres, _postgres_template: str) -> Itera
 
 @pytest.fixture
 def postgresql(filled: str) -> Iterator[Engine]:
-    engine = make_engine(filled)
+    engine = make_engine(filled, keyring=KEYRING)
     yield engine
     engine.dispose()
 
@@ -131,6 +137,7 @@ def runtime(
 
 def test_what_is_asked_over_http_is_found_by_indexes(api: Api, postgresql: Engine, heard: Statements) -> None:
     completed, queued = (one(postgresql, Request.state == state) for state in (State.COMPLETED, State.QUEUED))
+    (delivery,) = read(postgresql, lambda session: session.scalars(sa.select(Delivery).limit(1)).all())
     heard.clear()
     names = [completed.number, "(03) 8000 0001", completed.custom_id, completed.upstream_reference, str(completed.id)]
     batch = {"batch": completed.batch_id}
@@ -163,21 +170,26 @@ def test_what_is_asked_over_http_is_found_by_indexes(api: Api, postgresql: Engin
         "/v1/batches": [],
         "/v1/endpoints": [],
     }
+    endpoint = make_endpoint(postgresql, make_requester(postgresql), "https://crm.example/", name=str(new_id()))
+    events = (api.get("/v1/events?limit=1").json or {})["next_cursor"]
     others = [
+        "/v1/events", "/v1/events?type=batch.finished", f"/v1/events?after={events}", f"/v1/endpoints/{endpoint.id}",
         "/v1/reconciliation", "/readyz", "/metrics",
         f"/v1/requests/{completed.id}", f"/v1/requests/{completed.id}/timeline",
         f"/v1/requests/{completed.id}/explain", f"/v1/requests/{queued.id}/explain",
         f"/v1/batches/{completed.batch_id}", f"/v1/batches/{completed.batch_id}/results.csv",
         f"/v1/batches/{completed.batch_id}/results.ndjson", f"/v1/numbers/{completed.number}",
+        f"/v1/deliveries/{delivery.id}",
     ]  # fmt: skip
     for path, queries in questions.items():
         for query in ({}, {"cursor": completed.id}, *queries):
             answer = api.get(path, query_string=query)
             assert answer.status_code == 200, (path, query, answer.text)
     for path in others:
-        assert api.get(quote(path)).status_code == 200, path
+        assert api.get(quote(path, safe="/?=&")).status_code == 200, path
 
-    routes = {api.app.url_map.bind("").match(path, "GET", return_rule=True)[0].rule for path in [*questions, *others]}
+    urls, asked = api.app.url_map.bind(""), [path.partition("?")[0] for path in [*questions, *others]]
+    routes = {urls.match(path, "GET", return_rule=True)[0].rule for path in asked}
     assert {one.path for one in declared() if one.method == "GET"} == routes | ELSEWHERE
     assert_by_index(postgresql, heard)
 
@@ -188,11 +200,17 @@ def test_what_is_taken_and_steered_over_http_is_found_by_indexes(
     completed, queued = (one(postgresql, Request.state == state) for state in (State.COMPLETED, State.QUEUED))
     (delivery,) = read(postgresql, lambda session: session.scalars(sa.select(Delivery).limit(1)).all())
     heard.clear()
+    batches = []
     for _ in range(2):
         assert api.post("/v1/requests", json=BODY, headers={"Idempotency-Key": "once"}).status_code in (200, 202)
         file = csv_file([row("new-1"), row("new-2"), row("filled-3")])
-        assert api.post("/v1/batches?partial=true", data=file, media_type="text/csv").status_code == 202
-    assert api.post(f"/callbacks/avanser/{api.token(of=completed.id)}", json={"status": "completed"}).status_code == 200
+        batch = api.post("/v1/batches?partial=true", data=file, media_type="text/csv")
+        assert batch.status_code == 202
+        batches.append(batch.headers["Location"])
+    for purpose, path, status in PLACES:
+        for of, expected in ((completed.id, status), (queued.id, 200)):
+            told = api.get(f"/{path}/avanser/{api.token(purpose, of=of)}?status=completed")
+            assert told.status_code == expected
     number = quote(str(completed.number))
     assert api.call("PATCH", f"/v1/numbers/{number}", json={"spec": {"name": "new"}}).status_code == 202
     assert api.call("DELETE", f"/v1/numbers/{number}?now=true").status_code == 202
@@ -200,12 +218,25 @@ def test_what_is_taken_and_steered_over_http_is_found_by_indexes(
     assert api.post(f"/v1/requests/{queued.id}/retry").status_code == 200
     assert api.post(f"/v1/requests/{queued.id}/cancel").status_code == 200
     assert api.post(f"/v1/deliveries/{delivery.id}/replay").status_code == 202
+    endpoint = make_endpoint(postgresql, make_requester(postgresql), "https://crm.example/", name=str(new_id()))
+    place = f"/v1/endpoints/{endpoint.id}"
+    assert api.post(f"{place}/test").status_code == 202
+    since = (utc_now() - timedelta(minutes=1)).isoformat().replace("+", "%2B")
+    for state in ("failed", "all"):
+        assert api.post(f"{place}/replay?since={since}&state={state}").status_code == 202
+    assert api.call("PATCH", place, json={"disabled": True}).status_code == 200
+    assert api.post(f"{place}/rotate").status_code == 200
+    for act in ("pause", "resume", "cancel"):
+        assert api.post(f"{batches[0]}/{act}").status_code == 200
     assert_by_index(postgresql, heard)
 
 
 def test_what_workers_and_the_relay_look_for_is_found_by_indexes(
     runtime: Runtime, postgresql: Engine, client: ScriptedUpstream, heard: Statements
 ) -> None:
+    batch = one(postgresql, sa.and_(Request.state == State.QUEUED, Request.batch_id.is_not(None))).batch_id
+    assert batch is not None
+    heard.clear()
     now = runtime.clock.now()
     alive: dict[str, Any] = {"due_at": now, "deadline": now + timedelta(days=1), "notify_url": "http://127.0.0.1:1/"}
     for outcome in (Accepted("+61280740801", "ref"), Completed("+61280740802"), Rejected(), OutcomeUnknown("gone")):
@@ -223,9 +254,32 @@ def test_what_workers_and_the_relay_look_for_is_found_by_indexes(
     _watch_over(postgresql, now)
     write(postgresql, lambda session: upstream.resume(session, NAME))
     _watch_over(postgresql, now)
+    _spend(runtime, postgresql, batch, now)
+    for act in batch_steering.ACTS.values():
+        write(postgresql, lambda session, act=act: act(session, batch, "ada"))  # type: ignore[misc]
+        _watch_over(postgresql, now)
     written = {table for said in heard for table in re.findall(r"^\s*UPDATE (\w+)", said)}
     assert written >= {"requests", "deliveries", "inbox"}
     assert_by_index(postgresql, heard)
+
+
+def _spend(runtime: Runtime, engine: Engine, batch: UUID, now: datetime) -> None:
+    """With a limit of every sort, of which that of the batch is reached."""
+    owner = make_requester(engine)
+
+    def limit(session: Session) -> UUID:
+        session.execute(sa.update(Batch).where(Batch.id == batch).values(max_numbers=0, finished_at=None))
+        return requester.create_key(session, owner, "k", [Scope.SUBMIT], now, numbers_per_day=5)[0].id
+
+    key = write(engine, limit)
+    make_requests(engine, 3, key_id=key, due_at=now, deadline=now + timedelta(days=1), batch_id=batch)
+    make_requests(engine, 3, key_id=key, due_at=now, deadline=now + timedelta(days=1))
+    for _ in range(2):
+        workflow.advance(runtime, NAME)
+    assert read(engine, lambda session: spending.waited_for(session, {}, now)) == {spending.of_batch(batch): 0}
+    write(engine, lambda session: parking.sort_out(session, now, {}))
+    write(engine, lambda session: session.execute(sa.update(Batch).where(Batch.id == batch).values(max_numbers=None)))
+    assert write(engine, lambda session: parking.sort_out(session, now, {})) >= 3
 
 
 def _watch_over(engine: Engine, now: datetime) -> None:
@@ -234,6 +288,35 @@ def _watch_over(engine: Engine, now: datetime) -> None:
     write(engine, lambda session: relay.finish_batches(session, now))
     write(engine, lambda session: parking.sort_out(session, now))
     write(engine, lambda session: reservation.forget(session, now))
+    write(engine, lambda session: personal.forget(session, now - timedelta(days=3_650)))
+    write(engine, lambda session: personal.erase(session, ["+61400000001"]))
+    write(engine, lambda session: outage.take_probes(session, [new_id()], now, now))
+    write(engine, lambda session: outage.forget_hosts(session, now))
+
+
+def test_idempotency_keys_are_looked_up_one_by_one_however_young_the_table_is(
+    postgresql_url: str, heard: Statements
+) -> None:
+    fill(_conninfo(postgresql_url), COMPLETED)
+    engine = make_engine(postgresql_url, keyring=KEYRING)
+    owner = one(engine, Request.state == State.COMPLETED).requester_id
+    write(engine, lambda session: session.execute(sa.text("DELETE FROM pg_statistic")))  # as before any ANALYZE
+    heard.clear()
+    assert read(engine, lambda session: known_keys(session, owner, [f"new-{nth}" for nth in range(1_000)])) == {}
+    ((statement, given),) = ((said, given) for said, given in heard.items() if "idempotency_key" in said)
+    with engine.connect() as connection:
+        cursor = psycopg.ClientCursor(connection.connection.driver_connection)  # type: ignore[arg-type]
+        plans = _plans(cursor, statement, given)
+        connection.invalidate()
+    engine.dispose()
+    read_by = {step["Index Name"] for plan in plans for step in _steps(plan) if "Index Name" in step}
+    assert read_by == {"uq_requests_requester_id_idempotency_key"}
+
+
+def _steps(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _steps(part)
 
 
 def test_what_must_read_all_of_a_table_is_not_compiled_first(postgresql: Engine) -> None:

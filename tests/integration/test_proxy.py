@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from models.base import make_engine, write
 from tests.chaos.proxy import Direction, Proxy
+from tests.factory import KEYRING
 from tests.sandbox import eventually
 
 
@@ -63,7 +64,7 @@ def test_a_commit_that_nobody_hears_of_is_there_all_the_same(proxy: Proxy, url: 
 
 
 def test_our_engine_hears_no_commit_that_was_cut(proxy: Proxy, url: str, postgresql_url: str) -> None:
-    engine = make_engine(proxy.url(postgresql_url))
+    engine = make_engine(proxy.url(postgresql_url), keyring=KEYRING)
     insert = sa.text("INSERT INTO noted VALUES (7)")
     proxy.cut_after_commit(1)
     with pytest.raises(sa.exc.OperationalError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -25,8 +26,10 @@ from models.base import make_engine, read
 from models.inbox import Purpose, Received
 from models.request import Request
 from models.requester import Scope
-from tests.receiver import SECRET, csv_file, environment, make_key, row
+from tests.factory import KEYRING, SECRET_KEY
+from tests.receiver import csv_file, environment, make_key, row
 from tests.sandbox import eventually
+from webhook_receiver.server import THREADS
 from worker.signing import Tokens
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +80,8 @@ class Server:
 
 
 @contextmanager
-def serving(database_url: str, folder: Path, *options: str) -> Iterator[Server]:
+def serving(database_url: str, folder: Path, *options: str, **more: str) -> Iterator[Server]:
+    """`more` are further settings."""
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
     log = folder / "receiver.log"
@@ -85,7 +89,7 @@ def serving(database_url: str, folder: Path, *options: str) -> Iterator[Server]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             words,
-            env=os.environ | environment(database_url, str(folder)),
+            env=os.environ | environment(database_url, str(folder)) | more,
             stdout=output,
             stderr=output,
             cwd=ROOT,
@@ -117,7 +121,7 @@ def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
 
 
 def path_of_callback() -> str:
-    return f"/callbacks/avanser/{Tokens([SecretStr(SECRET)]).make('avanser', Purpose.CALLBACK, uuid4())}"
+    return f"/callbacks/avanser/{Tokens([SecretStr(SECRET_KEY)]).make('avanser', Purpose.CALLBACK, uuid4())}"
 
 
 def head(path: str, *headers: str) -> bytes:
@@ -208,11 +212,43 @@ def test_what_it_says_holds_no_token(server: Server, engine: Engine) -> None:
     said = server.log.read_text()
     assert good.rpartition("/")[2] not in said
     assert "a-token-that-is-wrong" not in said
-    assert SECRET not in said
+    assert SECRET_KEY not in said
+
+
+def test_slow_bodies_without_a_token_hold_no_thread(server: Server) -> None:
+    """Nor do slow headers: of each four times as many as there are threads."""
+    opening = head("/callbacks/avanser/" + "A" * 50, "Content-Length: 60000") + b"x"
+    with contextlib.ExitStack() as stack:
+        for number in range(8 * THREADS):
+            slow = stack.enter_context(server.connect())
+            slow.sendall(opening if number % 2 else opening[:30])
+        for _ in range(10):
+            assert server.ask(path_of_callback(), data=b"{}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("hops", "status"),
+    [
+        (["203.0.113.7"], b"200"),
+        (["198.51.100.9"], b"404"),
+        (["203.0.113.7, 198.51.100.9"], b"404"),
+        (["203.0.113.7", "198.51.100.9"], b"404"),  # the sender's own line, and the proxy's
+        ([], b"404"),
+    ],
+)
+def test_a_spoofed_address_is_not_believed_however_its_header_is_written(
+    monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path, hops: list[str], status: bytes
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_TRUSTED_PROXIES", "1")
+    monkeypatch.setenv("TRUNKLINE_AVANSER_CALLBACKS_FROM", "203.0.113.7")
+    lines = [f"X-Forwarded-For: {hop}" for hop in hops]
+    with serving(database_url, tmp_path) as server:
+        answer = server.send(head(path_of_callback(), "Content-Length: 2", *lines) + b"{}")
+    assert answer.split()[1] == status
 
 
 def test_the_figures_of_several_processes_add_up(postgresql_url: str, tmp_path: Path) -> None:
-    engine = make_engine(postgresql_url)
+    engine = make_engine(postgresql_url, keyring=KEYRING)
     key = make_key(engine, Scope.READ)
     engine.dispose()
     with serving(postgresql_url, tmp_path, "--processes", "2") as server:

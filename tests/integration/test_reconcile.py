@@ -21,7 +21,7 @@ from models.reconciliation import FindingKind, Reconciliation, reports
 from models.request import Kind, Request
 from models.state import Reason, State
 from models.transition import Move, transition
-from tests.factory import fetch, make_endpoint, make_requester
+from tests.factory import KEYRING, fetch, make_endpoint, make_requester
 from tests.integration.cli import Cli
 from tests.integration.test_conformance import SUBJECTS, Subject
 from tests.integration.test_conformance_workflow import ask, carry_on
@@ -94,7 +94,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 @pytest.fixture
 def engine(sqlite_url: str) -> Iterator[Engine]:
     """One kind of database will do: what is tried here is the upstream's side."""
-    engine = make_engine(sqlite_url)
+    engine = make_engine(sqlite_url, keyring=KEYRING)
     yield engine
     engine.dispose()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,6 @@ from uuid import UUID
 import pytest
 import redis
 import sqlalchemy as sa
-from kombu import pools
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -26,6 +25,7 @@ from models.delivery import Delivery
 from models.inbox import Purpose, Received, keep
 from models.state import State
 from models.transition import Move, transition
+from tests.celery_app import forget_connections
 from tests.factory import NOW, make_batch, make_endpoint, make_requester, make_requests
 from tests.working import NAME, every, together
 from worker import hints, relay
@@ -45,8 +45,8 @@ class Broker:
     queues: dict[str, int] = field(default_factory=dict)
     hinted: list[tuple[str, int]] = field(default_factory=list)
 
-    def waiting(self, queue: str) -> int:
-        return self.queues.get(queue, 0)
+    def waiting_in(self, queues: Iterable[str]) -> dict[str, int]:
+        return {queue: self.queues.get(queue, 0) for queue in queues}
 
     def upstream(self, name: str, count: int = 1) -> None:
         self.hinted.append((UPSTREAM_QUEUES[name], count))
@@ -141,6 +141,7 @@ def test_a_batch_finishes_when_its_last_request_has_ended_and_tells_it_once(
     assert (told.batch_id, told.data["id"], told.data["state"]) == (batch_id, str(batch_id), "finished")
     counts = {state: count for state, count in told.data["counts"].items() if count}
     assert counts == {"completed": 1, "failed": 1, "cancelled": 1}
+    assert told.data["results_url"] == f"/v1/batches/{batch_id}/results.ndjson"
     assert (DELIVERIES, 1) in broker.hinted
 
 
@@ -201,13 +202,6 @@ def queues(runtime: Runtime, redis_url: str) -> Iterator[redis.Redis]:
         yield client
     configure(replace(runtime.settings, broker_url=old or runtime.settings.broker_url))
     forget_connections()
-
-
-def forget_connections() -> None:
-    """Those of the one Celery application of this process, to the broker of another test."""
-    pools.reset()
-    celery: Any = app
-    celery._after_fork()
 
 
 def messages(queues: redis.Redis, name: str) -> list[Any]:

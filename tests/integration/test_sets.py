@@ -14,6 +14,7 @@ from models.base import REFUSED_VALUE, make_engine, new_id, read, write
 from models.delivery import Delivery, DeliveryState
 from models.event import Event, EventKind
 from models.requester import find_or_make
+from tests.factory import KEYRING
 
 EVENTS: sa.Table = Event.__table__  # type: ignore[assignment]
 DELIVERIES: sa.Table = Delivery.__table__  # type: ignore[assignment]
@@ -81,7 +82,7 @@ def test_no_row_is_no_statement(engine: sa.Engine) -> None:
 @pytest.mark.parametrize("detail", ["a NUL: \0", "half a pair: \ud800"])
 def test_what_postgresql_cannot_hold_is_refused_as_such(postgresql_url: str, detail: str) -> None:
 
-    engine = make_engine(postgresql_url)
+    engine = make_engine(postgresql_url, keyring=KEYRING)
     with pytest.raises(REFUSED_VALUE):
         write(engine, lambda session: sets.insert(session.connection(), EVENTS, [event(), event(detail=detail)]))
     assert rows_of(engine, EVENTS) == []

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from models import counter
+from models import base, counter
 from models.base import make_engine, new_id, read, utc_now, write
 from models.delivery import Delivery, DeliveryState
 from models.event import Event
@@ -27,9 +27,10 @@ from models.state import State
 from models.transition import Move, transition
 from tests.catcher import Catcher
 from tests.chaos.proxy import Proxy
-from tests.factory import NOW, fetch, make_endpoint, make_requester, make_requests
+from tests.factory import KEYRING, NOW, fetch, make_endpoint, make_requester, make_requests
 from tests.tiny_dialect import TinyDialect
 from tests.working import NAME, ScriptedUpstream, every, until_due, working
+from webhook_receiver.keeping import Keeper
 from worker.deliver import deliver
 from worker.inbox import read_inbox
 from worker.intake import Intake
@@ -41,6 +42,8 @@ from worker.workflow import advance
 BODY: dict[str, Any] = {"upstream": NAME, "spec": {"name": "x"}}
 HOUR = timedelta(hours=1)
 
+Do = Callable[[Engine, Callable[[Session], int]], int]
+
 
 @pytest.fixture
 def proxy(postgresql_url: str) -> Iterator[Proxy]:
@@ -51,7 +54,7 @@ def proxy(postgresql_url: str) -> Iterator[Proxy]:
 @pytest.fixture
 def engine(proxy: Proxy, postgresql_url: str) -> Iterator[Engine]:
     """What our code works with."""
-    made = make_engine(proxy.url(postgresql_url))
+    made = make_engine(proxy.url(postgresql_url), keyring=KEYRING)
     yield made
     made.dispose()
 
@@ -129,6 +132,39 @@ def test_what_is_repeatable_is_given_up_when_the_database_stays_away(engine: Eng
         write(engine, work, repeatable=True)
 
 
+@pytest.mark.parametrize("do", [write, read])
+def test_what_breaks_before_its_commit_is_done_again(engine: Engine, proxy: Proxy, do: Do) -> None:
+    runs: list[int] = []
+
+    def work(session: Session) -> int:
+        runs.append(1)
+        session.execute(sa.text("SELECT 1"))
+        if len(runs) == 1:
+            proxy.cut()
+        return int(session.execute(sa.text("SELECT 5")).scalar_one())
+
+    assert do(engine, work) == 5
+    assert len(runs) == 2
+
+
+@pytest.mark.parametrize(("assumed", "runs_expected"), [(timedelta(0), 1), (timedelta(minutes=1), 2)])
+def test_a_connection_that_was_idle_is_tried_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, proxy: Proxy, assumed: timedelta, runs_expected: int
+) -> None:
+    monkeypatch.setattr(base, "ASSUMED_ALIVE", assumed)
+    runs: list[int] = []
+
+    def work(session: Session) -> int:
+        runs.append(1)
+        return int(session.execute(sa.text("SELECT 5")).scalar_one())
+
+    write(engine, work)
+    proxy.cut()
+    runs.clear()
+    assert write(engine, work) == 5
+    assert len(runs) == runs_expected
+
+
 @pytest.mark.parametrize(("nth", "ordered_before"), [(1, 0), (2, 1)], ids=["claim", "answer"])
 def test_an_order_is_made_once_and_its_answer_written_once(
     runtime: Runtime, engine: Engine, proxy: Proxy, client: ScriptedUpstream, nth: int, ordered_before: int
@@ -159,10 +195,11 @@ def test_a_callback_is_kept_once(engine: Engine, proxy: Proxy) -> None:
     request_id = new_id()
 
     def come() -> bool:
-        with engine.begin() as connection:
-            return bool(keep(connection, [received(request_id)]))
+        return Keeper(engine).keep(received(request_id))
 
-    unheard(engine, proxy, 1, come)
+    cuts = iter([proxy.cut])
+    sa.event.listen(engine, "before_cursor_execute", lambda *_: next(cuts, lambda: None)())
+    assert come() is True
     assert come() is False
     assert len(every(engine, Received)) == 1
 

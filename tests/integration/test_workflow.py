@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -633,10 +633,10 @@ def test_nothing_is_sent_when_the_database_kept_the_claim_waiting_for_most_of_it
     clock, to_spare = SlowClock(), runtime.settings.upstreams[NAME].slack.total_seconds()
 
     def slow_claim(
-        session: Session, name: str, limit: int, now: datetime, lease: timedelta, priorities: Sequence[int]
+        session: Session, name: str, limit: int, now: datetime, lease: timedelta, *more: Any, **named: Any
     ) -> list[Claim]:
         clock.seconds += to_spare + (1 if is_too_late else -1)
-        return claim_requests(session, name, limit, now, lease, priorities)
+        return claim_requests(session, name, limit, now, lease, *more, **named)
 
     runtime.clock = clock
     monkeypatch.setattr(workflow, "claim_requests", slow_claim)

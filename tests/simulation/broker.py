@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from tests.simulation.database import Database
@@ -32,6 +32,10 @@ class Broker:
         process.point(f"hints {queue}")
         for _ in range(count):
             self._send(queue)
+
+    def waiting_in(self, queues: Iterable[str]) -> dict[str, int]:
+        """As in `worker.hints`."""
+        return {queue: self.waiting[queue] for queue in queues}
 
     def _send(self, queue: str) -> None:
         chance, scenario = self._world.random, self._scenario

@@ -18,6 +18,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
 from models import tables
+from models.sealed import hang_on
+from tests.factory import KEYRING
 from tests.simulation.world import World
 
 STATEMENTS = 1_000
@@ -62,6 +64,7 @@ class Database:
         )
         self._connection.execute("PRAGMA foreign_keys=ON")
         self.engine: Engine = sa.create_engine("sqlite://", creator=self._again, poolclass=QueuePool, pool_size=50)
+        hang_on(self.engine, KEYRING)
         event.listen(self.engine, "begin", self._begin)
         tables.Base.metadata.create_all(self.engine)
         self._emptying = [str(sa.delete(table)) for table in reversed(tables.Base.metadata.sorted_tables)]

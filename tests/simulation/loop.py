@@ -69,7 +69,9 @@ class SimulatedLoop(production.Loop):
         finally:
             loop.close()
 
-    def stream(self, items: Sequence[A], ask: Callable[[A], Awaitable[T]]) -> Iterator[list[T]]:
+    def stream(
+        self, items: Sequence[A], ask: Callable[[A], Awaitable[T]], patience: timedelta | None = None
+    ) -> Iterator[list[T]]:
         loop = _EventLoop(self._process)
         left = [loop.create_task(_awaited(ask(item))) for item in items]
         try:
@@ -103,16 +105,21 @@ class SimulatedLanes(Lanes):
         self._process = process
         self._running: dict[str, int] = {}
 
-    def run(self, kind: str, work: Callable[[], None]) -> bool:
+    def run(self, kind: str, work: Callable[[], bool], call_others: Callable[[], None] = lambda: None) -> bool:
         if self._running.get(kind, 0) >= WIDTH:
             return False
         self._running[kind] = self._running.get(kind, 0) + 1
 
         def whole() -> None:
             try:
-                work()
+                while work():
+                    call_others()
             finally:
                 self._running[kind] -= 1
 
         self._process.world.after(timedelta(), lambda: self._process.run(whole))
         return True
+
+    def leave(self, kind: str, work: Callable[[], object]) -> None:
+        """In the fiber that it comes from: here nobody's place is short."""
+        work()

@@ -17,7 +17,7 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.vendor import NAME, ModelDialect, Vendor
 from tests.simulation.workers import QUEUE, Workers
 from tests.simulation.world import MICROSECONDS, Stuck, World
-from worker import backoff, deliver, hints, relay, runtime
+from worker import backoff, hints, relay, runtime, settling
 from worker.signing import Tokens, Uris
 from worker.upstreams import DIALECTS
 
@@ -46,9 +46,9 @@ class Run:
             self.workers = Workers(self.world, self.scenario, self.database, self.vendor, self.requester, self._uris)
             broker = self.workers.broker
             stack.enter_context(mock.patch.object(hints, "_sender", return_value=broker))
-            stack.enter_context(mock.patch.object(hints, "waiting", lambda queue: broker.waiting[queue]))
+            stack.enter_context(mock.patch.object(hints, "waiting_in", broker.waiting_in))
             stack.enter_context(mock.patch.object(relay, "UPSTREAM_QUEUES", {NAME: QUEUE}))
-            stack.enter_context(mock.patch.object(deliver, "_random", self.world.random))
+            stack.enter_context(mock.patch.object(settling, "_random", self.world.random))
             stack.enter_context(mock.patch.object(backoff, "_random", self.world.random))
             stack.enter_context(mock.patch.dict(DIALECTS, {NAME: ModelDialect()}))
             stack.enter_context(mock.patch.dict(runtime._made))

@@ -20,6 +20,7 @@ from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES
 from worker.limits import Limits
 from worker.runtime import Runtime
 from worker.signing import Uris
+from worker.switches import Switches
 from worker.upstreams.base import Order
 
 QUEUE = UPSTREAM_QUEUES[NAME]
@@ -57,6 +58,13 @@ _NEVER_CLAIMED = {
 }
 
 
+class SimulatedSwitches(Switches):
+    """Looks nothing up in a thread, whose turn no seed decides: a claim's own look is simulated."""
+
+    def _start(self) -> None:
+        """Begins nothing."""
+
+
 class Workers:
     """They share a database, a broker and the vendor, and nothing else."""
 
@@ -91,6 +99,7 @@ class Workers:
             lanes=SimulatedLanes(process),
             uris=self.uris,
             destinations=SimulatedDestinations(process, self.requester),
+            switches=SimulatedSwitches(frozenset),
             _clients={NAME: Client(process, self.vendor, self.scenario.style, self._check_books)},
         )
         process.on_death = partial(self.world.after, RESTARTS_AFTER, partial(self._restart, process))

@@ -166,6 +166,14 @@ CASES: list[tuple[str, Request, dict[str, Any], str, Any, list[str]]] = [
     ),
     ("batch paused", a_request(reason=Reason.BATCH_PAUSED, due_at=None), {}, "person", None, ["resumes its batch"]),
     (
+        "over a spending limit",
+        a_request(reason=Reason.SPENDING_LIMIT, detail="All may take 5 numbers: they are taken.", due_at=LATER),
+        {},
+        "order",
+        LATER,
+        ["spending limit is reached", "may take 5 numbers"],
+    ),
+    (
         "release that waits",
         a_request(reason=Reason.RELEASE_DELAY, kind=Kind.RELEASE, number=SYDNEY, due_at=LATER),
         {},

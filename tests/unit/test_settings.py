@@ -40,6 +40,11 @@ def test_all_faults_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
         "TRUNKLINE_DELIVERY_BACKOFF": "5,soon",
         "TRUNKLINE_AVANSER_TIMEOUT": "-1",
         "TRUNKLINE_TELMETRICS_RATE": "0",
+        "TRUNKLINE_AVANSER_CALLBACKS_FROM": "203.0.113.0/24,everybody",
+        "TRUNKLINE_TELMETRICS_VERIFY_CALLBACKS": "perhaps",
+        "TRUNKLINE_TRUSTED_PROXIES": "-1",
+        "TRUNKLINE_CALLBACKS_OPEN_FOR": "0",
+        "TRUNKLINE_EGRESS_PROXY": "socks5://proxy:1080",
     }
     named = {fault.partition(":")[0] for fault in faults_with(monkeypatch, **wrong)}
     assert named == set(wrong)
@@ -49,6 +54,15 @@ def test_half_of_an_upstreams_credentials_is_a_fault_that_names_the_other_half(m
     (fault, other) = faults_with(monkeypatch, TRUNKLINE_AVANSER_USERNAME="user")
     assert fault.startswith("TRUNKLINE_AVANSER_PASSWORD")
     assert other.startswith("TRUNKLINE_AVANSER_ACCOUNT_ID")
+
+
+def test_passwords_in_urls_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = {"DATABASE": "postgresql+psycopg://me:canary-1@db/x", "BROKER": "redis://:canary-2@mq/0"}
+    urls |= {"REDIS": "rediss://:canary-3@mq/1"}
+    for name, url in urls.items():
+        monkeypatch.setenv(f"TRUNKLINE_{name}_URL", url)
+    monkeypatch.setenv("TRUNKLINE_SECRET_KEY", "canary-4" * 8)
+    assert "canary" not in repr(load())
 
 
 def test_postgresql_needs_a_secret_key_that_all_processes_share(monkeypatch: pytest.MonkeyPatch) -> None:

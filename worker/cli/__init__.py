@@ -30,10 +30,12 @@ COMMANDS = {
     "retry": "worker.cli.steer:retry",
     "resolve": "worker.cli.steer:resolve",
     "replay": "worker.cli.replay:replay_",
+    "batch": "worker.cli.batch:batch",
     "upstream": "worker.cli.upstream:upstream",
     "reconcile": "worker.cli.reconcile:reconcile_",
     "keys": "worker.cli.keys:keys",
     "endpoints": "worker.cli.endpoints:endpoints",
+    "erase": "worker.cli.erase:erase",
     "migrate": "worker.cli.migrate:migrate",
     "doctor": "worker.cli.doctor:doctor",
 }

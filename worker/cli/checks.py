@@ -17,9 +17,11 @@ from sqlalchemy import inspect
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
+from models import outage
 from models import upstream as switches
 from models.base import make_engine, read
 from models.migrations import SchemaOutOfDate, require_current
+from models.resealing import survey
 from worker.app import app, configure
 from worker.cli.database import shown_url
 from worker.cli.liveness import why_idle
@@ -56,7 +58,7 @@ def _fault(what: str, detail: str, remedy: str, status: int = BAD_INPUT) -> Chec
 def check_all(settings: Settings, *, ask_upstreams: bool) -> Iterator[Check]:
     yield Check("settings", OK, "read, none is wrong")
     yield _secret_key(settings)
-    engine = make_engine(settings.database_url)
+    engine = make_engine(settings.database_url, keyring=settings.keyring)
     try:
         database = _database(engine, settings)
         yield database
@@ -66,7 +68,9 @@ def check_all(settings: Settings, *, ask_upstreams: bool) -> Iterator[Check]:
         for name in sorted(DIALECTS):
             yield _upstream(name, settings, ask=ask_upstreams)
         if database.state == OK:
+            yield _secrets(engine, settings)
             yield from _pauses(engine)
+            yield from _endpoints(engine)
             yield _worker(engine, settings)
     finally:
         engine.dispose()
@@ -80,6 +84,17 @@ def _secret_key(settings: Settings) -> Check:
     if mode & 0o077:
         return _fault("secret key", f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
     return Check("secret key", OK, f"in {path}")
+
+
+def _secrets(engine: Engine, settings: Settings) -> Check:
+    counts = survey(engine, settings.keyring)
+    if counts.unopened:
+        detail = f"{counts.unopened} open with no key in TRUNKLINE_SECRET_KEY: what they sign is not sent"
+        return _fault("secrets", detail, "add the key that they had, or rotate them (trunkline endpoints rotate)")
+    if counts.sealed:
+        detail = f"{counts.sealed} are not sealed under the first key of TRUNKLINE_SECRET_KEY"
+        return Check("secrets", NOTE, detail, "trunkline keys rotate")
+    return Check("secrets", OK, f"{counts.current} in the database, all sealed under the first key")
 
 
 def _database(engine: Engine, settings: Settings) -> Check:
@@ -200,8 +215,20 @@ async def _ask(name: str, settings: Settings) -> None:
 
 def _pauses(engine: Engine) -> Iterator[Check]:
     for pause in read(engine, switches.pauses):
-        detail = f"is paused since {pause.paused_at:%Y-%m-%d %H:%M} UTC ({pause.reason}): {pause.detail}"
-        yield Check(pause.upstream, NOTE, detail, f"trunkline upstream resume {pause.upstream}")
+        is_all = pause.upstream == switches.ALL
+        name, which, be = ("upstreams", "--all", "all are") if is_all else (pause.upstream, pause.upstream, "is")
+        detail = f"{be} paused since {pause.paused_at:%Y-%m-%d %H:%M} UTC ({pause.reason}): {pause.detail}"
+        yield Check(name, NOTE, detail, f"trunkline upstream resume {which}")
+
+
+def _endpoints(engine: Engine) -> Iterator[Check]:
+    for row in read(engine, outage.of_endpoints):
+        if row.is_open:
+            detail = (
+                f"{row.endpoint_id} is {row.health()}: nothing but failures since {row.began_at:%Y-%m-%d %H:%M} UTC"
+            )
+            remedy = "tell its owner; what waits goes out by itself when it answers"
+            yield Check("endpoint", NOTE, f"{detail}, the last: {row.error}", remedy)
 
 
 def _worker(engine: Engine, settings: Settings) -> Check:

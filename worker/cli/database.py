@@ -23,7 +23,7 @@ def database(settings: Settings) -> Iterator[Engine]:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if current(settings.database_url) is None:
             upgrade(settings.database_url)
-    engine = make_engine(settings.database_url)
+    engine = make_engine(settings.database_url, keyring=settings.keyring)
     try:
         require_current(engine)
         yield engine

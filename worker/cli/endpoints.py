@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -9,24 +10,31 @@ from uuid import UUID
 
 import click
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.base import read, write
 from models.clock import time_of
-from models.endpoint import Endpoint, EventType, rotate, view
+from models.delivery import Delivery, DeliveryState, file_test
+from models.endpoint import LONGEST_GRACE, OLD_SECRET_SIGNS_FOR, Endpoint, EventType, rotate, view
 from models.endpoint import create as create_endpoint
+from models.endpoint import disable as disable_endpoint
+from models.endpoint import enable as enable_endpoint
 from models.requester import DEFAULT_REQUESTER, Requester, find_or_make, new_signing_secret
 from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.output import say, say_json, say_table, warn
-from worker.cli.run import Refusal, command, settings, wants_json
+from worker.cli.run import FAILURES, Refusal, command, settings, wants_json
 from worker.intake.examine import wrong_destination
+from worker.settings import Settings
 
-OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
-"""After a rotation both secrets sign, so that the receiver may change over at its leisure."""
+PICKED_UP_WITHIN = timedelta(seconds=10)
+"""A worker that is not busy takes up a test within a second; beyond its time to answer, that is how long we wait."""
 
-COLUMNS = ("id", "name", "requester", "url", "types", "disabled_at", "disabled_reason")
+LOOK_EVERY = timedelta(milliseconds=100)
+
+COLUMNS = ("id", "name", "requester", "url", "types", "health", "disabled_at", "disabled_reason", "description")
 
 for_whom = click.option("--requester", default=DEFAULT_REQUESTER, show_default=True, help="whose")
 
@@ -40,25 +48,35 @@ def endpoints() -> None:
 @click.option("--url", required=True)
 @click.option("--types", help="comma-separated event types; without it, all")
 @click.option("--name", help="without it, the URL's host")
+@click.option("--description", help="for people")
 @for_whom
-def create(*, url: str, types: str | None, name: str | None, requester: str) -> None:
+def create(*, url: str, types: str | None, name: str | None, description: str | None, requester: str) -> None:
     """Register an endpoint and show its secret, this once."""
     configured = settings()
-    allow_private = configured.environment.allow_private_destinations
-    if (fault := wrong_destination(url, allow_private=allow_private)) is not None:
-        raise Refusal(f"--url: {fault}")
+    _require_good(url, configured)
     called, wanted = name or str(urlsplit(url).hostname), _types(types)
 
     def work(session: Session) -> Endpoint:
         now = time_of(session)
-        return create_endpoint(session, find_or_make(session, requester, now), called, url, wanted, now)
+        return create_endpoint(session, find_or_make(session, requester, now), called, url, wanted, now, description)
 
     with database(configured) as engine:
         try:
             endpoint = write(engine, work)
         except IntegrityError:
-            raise Refusal(f"{requester} has an endpoint called {called!r}: give this one another --name") from None
+            raise _name_taken(requester, called) from None
     _show_secret(endpoint, f"Endpoint {called} ({endpoint.id}): results are signed with this secret, shown this once.")
+
+
+def _require_good(url: str, configured: Settings) -> None:
+    """Raises Refusal where nothing may be sent there."""
+    allow_private = configured.environment.allow_private_destinations
+    if (fault := wrong_destination(url, allow_private=allow_private)) is not None:
+        raise Refusal(f"--url: {fault}")
+
+
+def _name_taken(requester: str, name: str | None) -> Refusal:
+    return Refusal(f"{requester} has an endpoint called {name!r}: give this one another --name")
 
 
 def _types(text: str | None) -> frozenset[EventType]:
@@ -72,7 +90,7 @@ def _show_secret(endpoint: Endpoint, sentence: str) -> None:
     if wants_json():
         say_json({"id": str(endpoint.id), "secret": endpoint.secret})
     else:
-        say(endpoint.secret)
+        say(endpoint.secret or "")
         warn(sentence)
 
 
@@ -92,17 +110,106 @@ def list_(requester: str | None) -> None:
     say_table(COLUMNS, [[" ".join(one["types"]) if c == "types" else one[c] for c in COLUMNS] for one in shown])
 
 
+@command("update", group=endpoints, answers=True)
+@click.argument("endpoint", metavar="NAME_OR_ID")
+@click.option("--url")
+@click.option("--types", help="comma-separated event types")
+@click.option("--name")
+@click.option("--description", help="for people; '' takes it away")
+@for_whom
+def update(
+    *, endpoint: str, url: str | None, types: str | None, name: str | None, description: str | None, requester: str
+) -> None:
+    """Change an endpoint's URL, types, name or description; its secret stays."""
+    if {url, types, name, description} == {None}:
+        raise Refusal("nothing to change: give --url, --types, --name or --description")
+    if url is not None:
+        _require_good(url, settings())
+    wanted: list[str] | None = None if types is None else [*sorted(_types(types))]
+
+    def change(_: Session, found: Endpoint) -> None:
+        found.url, found.name = url or found.url, name or found.name
+        found.types = found.types if wanted is None else wanted
+        if description is not None:
+            found.description = description or None
+
+    try:
+        _tell(_change(endpoint, requester, change), "is changed")
+    except IntegrityError:
+        raise _name_taken(requester, name) from None
+
+
 @command("rotate", group=endpoints, answers=True)
 @click.argument("endpoint", metavar="NAME_OR_ID")
+@click.option(
+    "--grace",
+    type=click.IntRange(0, LONGEST_GRACE // timedelta(seconds=1)),
+    default=OLD_SECRET_SIGNS_FOR // timedelta(seconds=1),
+    show_default=True,
+    help="seconds in which the old one signs too",
+)
 @for_whom
-def rotate_(*, endpoint: str, requester: str) -> None:
-    """Give an endpoint a new secret; the old one signs beside it for 24 hours."""
+def rotate_(*, endpoint: str, grace: int, requester: str) -> None:
+    """Give an endpoint a new secret; the old one signs beside it for 24 hours, or --grace."""
+    signs_for = timedelta(seconds=grace)
 
     def change(session: Session, found: Endpoint) -> None:
-        rotate(session, found, time_of(session) + OLD_SECRET_SIGNS_FOR)
+        rotate(session, found, time_of(session) + signs_for)
 
     found = _change(endpoint, requester, change)
-    _show_secret(found, f"Endpoint {found.name}: this is the new secret; the old one signs too for 24 hours.")
+    hours = f"{signs_for / timedelta(hours=1):g}"
+    _show_secret(found, f"Endpoint {found.name}: this is the new secret; the old one signs too for {hours} hours.")
+
+
+@command("test", group=endpoints, answers=True)
+@click.argument("endpoint", metavar="NAME_OR_ID")
+@for_whom
+def test(*, endpoint: str, requester: str) -> None:
+    """Send an endpoint a signed test event, as results are sent, and say what it answered.
+
+    Whatever types it takes. A worker must be running. The exit status is 1 where it did not arrive.
+    """
+    configured = settings()
+    patience = timedelta(seconds=configured.environment.delivery_timeout) + PICKED_UP_WITHIN
+
+    def file(session: Session) -> UUID:
+        found = find_endpoint(session, endpoint, requester)
+        if found.disabled_at is not None:
+            raise Refusal(f"{found.name} is disabled ({found.disabled_reason}): enable it first; nothing was sent")
+        return file_test(session, found, time_of(session)).id
+
+    with database(configured) as engine:
+        row, took = _await(engine, write(engine, file), patience)
+    _tell_test(row, took)
+
+
+def _await(engine: Engine, id_: UUID, patience: timedelta) -> tuple[Delivery, timedelta]:
+    """The delivery after its first try, or as it is when our patience ends; and how long that took."""
+    start = time.monotonic()
+    while True:
+        row = read(engine, lambda session: session.get_one(Delivery, id_))
+        took = timedelta(seconds=time.monotonic() - start)
+        if row.state is not DeliveryState.PENDING or row.last_error is not None or took > patience:
+            return row, took
+        time.sleep(LOOK_EVERY.total_seconds())
+
+
+def _tell_test(row: Delivery, took: timedelta) -> None:
+    """Ends the command with status 1 where it did not arrive."""
+    is_tried = row.state is not DeliveryState.PENDING or row.last_error is not None
+    error = row.last_error if is_tried else "no worker has taken it up: is one running?"
+    if row.delivered_at is not None:
+        took = row.delivered_at - row.created_at
+    has_arrived = row.state is DeliveryState.DELIVERED
+    told = {"delivery": str(row.id), "state": str(row.state), "status": row.last_status, "error": error}
+    if wants_json():
+        say_json(told | {"latency_ms": round(took / timedelta(milliseconds=1))})
+    elif has_arrived:
+        say(f"It arrived after {took.total_seconds():.1f} s: answered {row.last_status}.")
+    else:
+        say(f"It did not arrive: {error} (after {took.total_seconds():.1f} s).")
+    if not has_arrived:
+        click.get_current_context().exit(FAILURES)
 
 
 @command("disable", group=endpoints, answers=True)
@@ -113,8 +220,7 @@ def disable(*, endpoint: str, reason: str | None, requester: str) -> None:
     """Send an endpoint nothing more, until it is enabled."""
 
     def change(session: Session, found: Endpoint) -> None:
-        found.disabled_at = found.disabled_at or time_of(session)
-        found.disabled_reason = reason or f"disabled by {actor()}"
+        disable_endpoint(found, reason or f"disabled by {actor()}", time_of(session))
 
     _tell(_change(endpoint, requester, change), "is disabled")
 
@@ -125,8 +231,8 @@ def disable(*, endpoint: str, reason: str | None, requester: str) -> None:
 def enable(*, endpoint: str, requester: str) -> None:
     """Let an endpoint take results again."""
 
-    def change(_: Session, found: Endpoint) -> None:
-        found.disabled_at = found.disabled_reason = None
+    def change(session: Session, found: Endpoint) -> None:
+        enable_endpoint(session, found)
 
     _tell(_change(endpoint, requester, change), "is enabled")
 
@@ -142,15 +248,22 @@ def _change(reference: str, requester: str, change: Callable[[Session, Endpoint]
     """Change the endpoint of that id, or of that name of that requester, and commit it. Raises Refusal."""
 
     def work(session: Session) -> Endpoint:
-        found = session.scalar(_named(reference, requester).with_for_update(of=Endpoint))
-        if found is None:
-            raise Refusal(f"no endpoint of {requester} has this name or id: {reference!r}")
+        found = find_endpoint(session, reference, requester, is_locked=True)
         change(session, found)
         session.flush()
         return found
 
     with database(settings()) as engine:
         return write(engine, work)
+
+
+def find_endpoint(session: Session, reference: str, requester: str, *, is_locked: bool = False) -> Endpoint:
+    """The endpoint of that id, or of that name of that requester. Raises Refusal."""
+    statement = _named(reference, requester)
+    found = session.scalar(statement.with_for_update(of=Endpoint) if is_locked else statement)
+    if found is None:
+        raise Refusal(f"no endpoint of {requester} has this name or id: {reference!r}")
+    return found
 
 
 def _named(reference: str, requester: str) -> sa.Select[Endpoint]:
@@ -172,6 +285,8 @@ def secret(*, anew: bool, requester: str) -> None:
         if anew:
             owner.secret = new_signing_secret()
             session.flush()
+        if owner.secret is None:
+            raise Refusal(f"the secret of {requester} opens with no key in TRUNKLINE_SECRET_KEY: add the key it had")
         return owner.secret
 
     with database(settings()) as engine:

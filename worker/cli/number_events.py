@@ -22,13 +22,14 @@ from worker.cli.run import Refusal, settings, wants_json
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """The value of an option that is a time. Raises BadParameter."""
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
+        given = datetime.fromisoformat(value)
+        if given.tzinfo is not None:
+            return given.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
     raise click.BadParameter(f"{value!r} is not a time with its zone, such as 2026-12-01T00:00:00Z")
@@ -51,7 +52,7 @@ def narrowing(function: Function) -> Function:
         click.option("--cursor", help="the next page, as the one before it named it"),
         click.option("--limit", type=click.IntRange(1, LONGEST_PAGE), default=50, show_default=True),
         click.option("--requester", help="of this one only"),
-        click.option("--since", metavar="TIME", callback=_moment, help="what we were told of at or after this time"),
+        click.option("--since", metavar="TIME", callback=moment, help="what we were told of at or after this time"),
         click.option("--number", help="on this one, in any format"),
     ):
         function = option(function)

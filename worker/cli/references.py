@@ -1,4 +1,4 @@
-"""What a word on the command line names: a request by any of its names, a batch by id or name."""
+"""What a word on the command line names: a request by any of its names, a batch by id or name, a caller by number."""
 
 from __future__ import annotations
 
@@ -34,3 +34,11 @@ def the_batch(session: Session, reference: str) -> Batch:
     if found is None:
         raise Refusal(f"no batch has this id or name: {reference!r}")
     return found
+
+
+def caller_forms(number: str) -> list[str]:
+    """How the number of who called or wrote may stand in our tables. Raises Refusal."""
+    forms = lookup.numbers_meant(number)
+    if not forms:
+        raise Refusal(f"--caller: {number!r} is not a phone number")
+    return [*forms, *({number.strip()} - set(forms))]  # an upstream may have written it in a form of its own

@@ -39,6 +39,9 @@ from worker.intake import BadRows, BatchTaken, Intake, Progress
 @click.option("--name", help="of the batch; without it, the file's name")
 @click.option("--requester", default=DEFAULT_REQUESTER, show_default=True, help="for whom")
 @click.option("--partial", is_flag=True, help="take the good rows even if others are bad")
+@click.option(
+    "--max-numbers", type=click.IntRange(1, 2**31 - 1), help="the most that may be bought for it; the others wait"
+)
 @click.option("--again", is_flag=True, help="order a file once more that was taken before")
 @click.option("--format", "media", type=click.Choice(["csv", "ndjson", "json"]), help="if the file's name does not say")
 def submit(
@@ -50,6 +53,7 @@ def submit(
     requester: str,
     partial: bool,
     again: bool,
+    max_numbers: int | None,
     media: Media | None,
 ) -> None:
     """Take a CSV, NDJSON or JSON file of requests (- for standard input).
@@ -66,7 +70,7 @@ def submit(
         if dry_run:
             _say_dry_run(*taking.check())
             return
-        taken = taking.take(name or source.name())
+        taken = taking.take(name or source.name(), max_numbers)
         hint(configured, taken.upstreams)
         counts = _report(engine, taken, why_idle(engine, configured), and_watch=and_watch)
     if taken.bad or taken.state is BatchState.CANCELLED or (and_watch and has_failures(counts)):
@@ -112,9 +116,10 @@ class _Taking:
             options = self._options | {"on_progress": _teller(shown)}
             return self._intake.check_batch(self._owner, self._source.rows(), **options)
 
-    def take(self, name: str) -> BatchTaken:
+    def take(self, name: str, max_numbers: int | None) -> BatchTaken:
         with _refusing(), board(quiet=wants_json()) as shown:
             options = self._options | {"on_progress": _teller(shown), "name": name, "actor": actor()}
+            options["max_numbers"] = max_numbers
             return self._intake.take_batch(self._owner, self._source.rows(), **options)
 
 

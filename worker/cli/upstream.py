@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
-from models import counter, inventory
+from models import counter, inventory, spending
 from models import upstream as switches
 from models.base import read, rfc3339, write
 from models.clock import time_of
@@ -20,8 +20,9 @@ from worker.cli.actor import actor
 from worker.cli.asking import asking
 from worker.cli.database import database
 from worker.cli.liveness import hint
-from worker.cli.output import say, say_json, say_table
+from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.run import command, settings, wants_json
+from worker.limits import Limits
 from worker.settings import Settings
 from worker.signing import Tokens, Uris
 from worker.upstream_settings import UPSTREAMS
@@ -29,6 +30,13 @@ from worker.upstreams import DIALECTS
 from worker.upstreams.base import OwnedNumber
 
 one_of_ours = click.argument("name", type=click.Choice(sorted(DIALECTS)))
+
+
+def one_or_all(function: Callable[..., None]) -> Callable[..., None]:
+    """An upstream, or `--all`."""
+    function = click.option("--all", "is_all", is_flag=True, help="the switch of all upstreams")(function)
+    return click.argument("name", type=click.Choice(sorted(DIALECTS)), required=False)(function)
+
 
 BY_PERSON = "by_person"
 
@@ -46,10 +54,14 @@ def upstream() -> None:
 
 @command("status", group=upstream, answers=True)
 def status() -> None:
-    """Show for each upstream whether it is set up, whether it is paused and why, and what is open there."""
+    """Show for each upstream whether it is set up, whether it is paused and why, how much of its limits is used, and
+    what is open there."""
     configured = settings()
     with database(configured) as engine:
         shown = read(engine, lambda session: _status(session, configured))
+    limits = Limits(configured.redis_url)
+    for one in shown:
+        one["share"] = limits.congestion(one["name"]).share
     if wants_json():
         say_json({"data": shown})
         return
@@ -57,64 +69,107 @@ def status() -> None:
         (
             one["name"],
             "set up" if not one["missing"] else f"not set: {', '.join(one['missing'])}",
-            one["paused"] and f"{one['paused']['reason']} by {one['paused']['by']}: {one['paused']['detail']}",
+            one["paused"] and _told(one["paused"]),
+            "all" if one["share"] == 1 else f"{one['share']:.0%}: it refused calls (429), or grew slow",
+            "; ".join(f"{limit['what']}: {limit['taken']:,} of {limit['limit']:,}" for limit in one["limits"]),
             ", ".join(f"{n:,} {state}" for state, n in one["counts"].items() if n and State(state) in OPEN),
         )
         for one in shown
     ]
-    say_table(("upstream", "settings", "paused", "open"), rows)
+    say_table(("upstream", "settings", "paused", "used of its limits", "numbers taken", "open"), rows)
 
 
 def _status(session: Session, configured: Settings) -> list[dict[str, Any]]:
     counts = counter.by_upstream(session)
     pauses = {pause.upstream: pause for pause in switches.pauses(session)}
+    limits = configured.ceilings
+    used = spending.used(session, limits, time_of(session)) if limits else {}
     return [
         {
             "name": name,
             "missing": configured.missing_for(name),
-            "paused": _pause(pauses.get(name)),
+            "paused": _pause(pauses.get(switches.ALL) or pauses.get(name)),
+            "limits": [_limit(subject, limits[subject], used) for subject in limits if _is_about(subject, name)],
             "counts": {state.value: counts.get((name, state), 0) for state in State},
         }
         for name in sorted(DIALECTS)
     ]
 
 
+def _is_about(subject: str, name: str) -> bool:
+    return subject == spending.EVERYWHERE or subject.split(":")[1] == name
+
+
+def _limit(subject: str, limit: int, used: Mapping[str, int]) -> dict[str, Any]:
+    return {"what": spending.describe(subject), "limit": limit, "taken": used.get(subject, 0)}
+
+
+def _told(pause: dict[str, Any]) -> str:
+    return f"{'with all others, ' if pause['all'] else ''}{pause['reason']} by {pause['by']}: {pause['detail']}"
+
+
 def _pause(pause: switches.Pause | None) -> dict[str, Any] | None:
     if pause is None:
         return None
-    return {"reason": pause.reason, "detail": pause.detail, "by": pause.actor, "at": rfc3339(pause.paused_at)}
+    told = {"reason": pause.reason, "detail": pause.detail, "by": pause.actor, "at": rfc3339(pause.paused_at)}
+    return told | {"all": pause.upstream == switches.ALL}
 
 
 @command("pause", group=upstream, answers=True)
-@one_of_ours
-@click.option("--note", default="Paused by hand.", help="why, for whoever finds it paused")
-def pause(*, name: str, note: str) -> None:
-    """Order nothing more there. What was ordered is still looked up and completed."""
+@one_or_all
+@click.option("--note", "--reason", "note", default="Paused by hand.", help="why, for whoever finds it paused")
+def pause(*, name: str | None, is_all: bool, note: str) -> None:
+    """Order nothing more there, or with --all anywhere, from a second after this returns. What was ordered is still
+    looked up and completed; what waits stays queued.
+
+    \b
+    Example: trunkline upstream pause --all --reason "the price list is wrong"
+    """
+    which = _which(name, is_all)
 
     def work(session: Session) -> bool:
-        return switches.pause(session, name, BY_PERSON, note, actor(), time_of(session))
+        return switches.pause(session, which, BY_PERSON, note, actor(), time_of(session))
 
     with database(settings()) as engine:
         is_new = write(engine, work)
-    _tell(name, is_new, "is paused", "was paused before; the first reason stays")
+    _tell(which, is_new, "paused", "paused before; the first reason stays")
 
 
 @command("resume", group=upstream, answers=True)
-@one_of_ours
-def resume(name: str) -> None:
-    """Order there again."""
-    configured = settings()
+@one_or_all
+def resume(*, name: str | None, is_all: bool) -> None:
+    """Order there again. Each switch is lifted by itself: --all leaves paused what was paused by name, and where all
+    are paused, to resume one orders nothing."""
+    which, configured = _which(name, is_all), settings()
+
+    def work(session: Session) -> tuple[bool, list[switches.Pause]]:
+        return switches.resume(session, which), switches.pauses(session)
+
     with database(configured) as engine:
-        was_paused = write(engine, lambda session: switches.resume(session, name))
-    hint(configured, [name])
-    _tell(name, was_paused, "is resumed", "was not paused")
+        was_paused, left = write(engine, work)
+    hint(configured, sorted(DIALECTS) if is_all else [which])
+    _tell(which, was_paused, "resumed", "not paused")
+    for other in left:
+        if is_all or other.upstream == switches.ALL:
+            warn(f"{_named(other.upstream)} still paused: {other.detail}")
 
 
-def _tell(name: str, has_changed: bool, done: str, not_done: str) -> None:
+def _which(name: str | None, is_all: bool) -> str:
+    if is_all == (name is not None):
+        raise click.UsageError(f"say which: one of {', '.join(sorted(DIALECTS))}, or --all")
+    return name or switches.ALL
+
+
+def _named(which: str) -> str:
+    return "All upstreams are" if which == switches.ALL else f"{which} is"
+
+
+def _tell(which: str, has_changed: bool, done: str, not_done: str) -> None:
     if wants_json():
-        say_json({"name": name, "changed": has_changed})
+        say_json({"name": None if which == switches.ALL else which, "changed": has_changed})
     else:
-        say(f"{name} {done if has_changed else not_done}.")
+        before = "All upstreams were" if which == switches.ALL else f"{which} was"
+        say(f"{_named(which)} {done}." if has_changed else f"{before} {not_done}.")
 
 
 @command("urls", group=upstream, answers=True)

@@ -9,6 +9,7 @@ from models.delivery import DeliveryState
 from models.request import Kind, Request
 from models.requester import DEFAULT_REQUESTER
 from models.state import Reason, State
+from models.upstream import ALL
 from worker.explain.explanation import Action, Risk
 from worker.explain.facts import Facts
 from worker.steering import Act, allowed
@@ -120,8 +121,9 @@ def _about_the_upstream(facts: Facts) -> Iterator[Action]:
         return
     yield Action("doctor", Risk.SAFE, "trunkline doctor", "Checks credentials, account, connections.")
     if facts.pause is not None:
-        effect = f"Lets everything that waits for {name} go out. Mend first what it was paused for."
-        yield Action("resume_upstream", Risk.SPENDS_MONEY, f"trunkline upstream resume {name}", effect)
+        which, whom = ("--all", "any upstream") if facts.pause.upstream == ALL else (name, name)
+        effect = f"Lets everything that waits for {whom} go out. Mend first what it was paused for."
+        yield Action("resume_upstream", Risk.SPENDS_MONEY, f"trunkline upstream resume {which}", effect)
 
 
 def _about_results(facts: Facts) -> Iterator[Action]:

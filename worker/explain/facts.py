@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import heartbeat, upstream
-from models.delivery import Delivery
+from models.delivery import Delivery, has_place
 from models.due import count_due_requests
 from models.endpoint import Endpoint, EventType
 from models.event import Event, EventKind
@@ -112,5 +112,6 @@ def _watch(session: Session, row: Request) -> StockWatch | None:
 def _results(session: Session, row: Request) -> list[Result]:
     """Of what the request itself came to; calls and messages on its number are told too, and are another story."""
     statement = sa.select(Delivery, Endpoint).outerjoin(Endpoint, Endpoint.id == Delivery.endpoint_id)
-    statement = statement.where(Delivery.request_id == row.id, Delivery.type.in_([type_.value for type_ in RESULTS]))
+    results = Delivery.type.in_([type_.value for type_ in RESULTS])
+    statement = statement.where(Delivery.request_id == row.id, results, has_place())
     return [Result(*found) for found in session.execute(statement.order_by(Delivery.id))]

@@ -8,6 +8,7 @@ from datetime import datetime
 from models.due import HELD_AFTER
 from models.request import Kind, Request
 from models.state import Reason, State
+from models.upstream import ALL
 from worker.decision import LONGEST_UNKNOWN, MOST_LOOKS
 from worker.explain.explanation import Next, NextStep, at, clock, ended
 from worker.explain.facts import Facts
@@ -42,8 +43,9 @@ def _waiting(facts: Facts, now: datetime) -> Story:
         known.append("It was ordered before; that order was not to be seen.")
     if facts.pause is not None:
         pause = facts.pause
+        which = "Every upstream" if pause.upstream == ALL else row.upstream
         known.append(
-            f"{row.upstream} is paused since {clock(pause.paused_at)} by {pause.actor} ({pause.reason}): "
+            f"{which} is paused since {clock(pause.paused_at)} by {pause.actor} ({pause.reason}): "
             + ended(pause.detail or "no reason given")
         )
     return Story(tuple(known), _what_ends_the_waiting(facts, now))
@@ -62,6 +64,8 @@ def _why_it_waits(facts: Facts, now: datetime) -> str:
             return "It waited for another change of the same number, which has ended."
         case Reason.RELEASE_DELAY:
             return "It gives a number up, and can still be cancelled."
+        case Reason.SPENDING_LIMIT:
+            return f"A spending limit is reached, and nothing was ordered: {_detail(row)}"
         case Reason.BATCH_PAUSED:
             return "Its batch is paused."
         case Reason.BY_PERSON:
@@ -110,7 +114,8 @@ def _what_ends_the_waiting(facts: Facts, now: datetime) -> Next:
     row = facts.request
     if facts.pause is not None:
         late = f" Its deadline is {at(row.deadline, now)}: if it is resumed after that, it fails."
-        return Next(NextStep.PERSON, None, f"It goes out when a person resumes {row.upstream}.{late}")
+        which = "all upstreams" if facts.pause.upstream == ALL else row.upstream
+        return Next(NextStep.PERSON, None, f"It goes out when a person resumes {which}.{late}")
     if row.due_at is None and row.reason == Reason.BATCH_PAUSED:
         return Next(NextStep.PERSON, None, "It goes out when a person resumes its batch.")
     due_at = max(row.due_at or now, now)

@@ -78,6 +78,8 @@ class BatchOrder:
     again: bool
     now: datetime
     actor: str
+    key_id: UUID | None = None
+    max_numbers: int | None = None  # that may be bought for it
 
 
 class BatchIntake:
@@ -189,6 +191,7 @@ class BatchIntake:
             name=order.name[:LONGEST_NAME],
             state=BatchState.RUNNING,
             total=0,
+            max_numbers=order.max_numbers,
             source_digest=self._source.digest if self._source else None,
             created_at=order.now,
         )
@@ -229,6 +232,7 @@ class BatchIntake:
             endpoint_id=UUID(row.endpoint) if row.endpoint else None,
             idempotency_key=row.idempotency_key,
             position=row.position,
+            key_id=self._order.key_id,
         )
 
     def _seal(self, session: Session, batch_id: UUID) -> Batch:

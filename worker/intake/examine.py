@@ -13,7 +13,7 @@ from uuid import UUID
 from models.intake import NewRequest
 from models.request import Kind
 from worker.bulk.row import Row
-from worker.destinations import fault_of, is_public
+from worker.destinations import fault_of, is_inside
 from worker.fault import Fault
 from worker.intake.body import RequestBody, digest, parse
 from worker.intake.cells import Cells
@@ -121,10 +121,11 @@ class Examiner:
         idempotency_key: str | None,
         position: int | None = None,
         release_now: bool = False,
+        key_id: UUID | None = None,
     ) -> NewRequest:
         """What is to be taken for a body that was found good."""
         environment = self._settings.environment
-        waits = body.kind is Kind.RELEASE and not release_now
+        waits, dialect = body.kind is Kind.RELEASE and not release_now, self._dialects[body.upstream]
         return NewRequest(
             upstream=body.upstream,
             kind=body.kind,
@@ -140,6 +141,8 @@ class Examiner:
             on_out_of_stock=body.on_out_of_stock,
             number=number,
             position=position,
+            key_id=key_id,
+            price_class=dialect.price_class(body.spec) if body.kind is Kind.PROVISION else None,
         )
 
 
@@ -152,8 +155,4 @@ def wrong_destination(url: str, *, allow_private: bool) -> str | None:
         return "it is not a URL"
     if (fault := fault_of(url, allow_private=allow_private)) is not None or allow_private:
         return fault
-    host = urlsplit(url).hostname or ""
-    try:
-        return None if is_public(host) else f"{host} is not an address of the public internet"
-    except ValueError:
-        return None  # a name
+    return f"{urlsplit(url).hostname} is not an address of the public internet" if is_inside(url) else None

@@ -72,6 +72,7 @@ class Intake:
         actor: str,
         *,
         release_now: bool = False,
+        key_id: UUID | None = None,
     ) -> Taken:
         """Take one request and commit it; one whose key was used for the same body is found, not taken again.
 
@@ -85,7 +86,9 @@ class Intake:
             candidate, standing = self._judged(session, requester_id, body, idempotency_key, now)
             if standing is Standing.CONFLICT:
                 raise Conflict
-            new = replace(self._good(candidate, idempotency_key, now, release_now=release_now), id=request_id)
+            new = replace(
+                self._good(candidate, idempotency_key, now, release_now=release_now, key_id=key_id), id=request_id
+            )
             (taken,) = take(session, requester_id, [new], now, actor=actor)
             if not taken.same_body:  # somebody else used the key since we looked
                 raise Conflict
@@ -104,16 +107,19 @@ class Intake:
         again: bool = False,
         now: datetime,
         actor: str,
+        key_id: UUID | None = None,
+        max_numbers: int | None = None,
         on_progress: Callable[[Progress], None] = _say_nothing,
     ) -> BatchTaken:
         """Take a file: all of its rows, or none where one is bad (with `partial`: the good ones).
 
         `source_digest` identifies the file: an intake of it that was broken off is carried on, and rows of it that
         were taken before are not taken again, also those without a custom_id; `again` takes those once more.
-        Without it each sending is a batch of its own. Each row must be a body of its own: they are changed.
+        Without it each sending is a batch of its own. `max_numbers` is the most that may be bought for the batch; one
+        that is carried on keeps its own. Each row must be a body of its own: they are changed.
         Raises BadRows.
         """
-        order = BatchOrder(requester_id, name, source_digest, partial, again, now, actor)
+        order = BatchOrder(requester_id, name, source_digest, partial, again, now, actor, key_id, max_numbers)
         return BatchIntake(self._engine, self._examiner, order, on_progress).take(rows)
 
     def check_batch(
@@ -152,6 +158,7 @@ class Intake:
         *,
         position: int | None = None,
         release_now: bool = False,
+        key_id: UUID | None = None,
     ) -> NewRequest:
         if candidate.faults:
             raise Invalid(candidate.faults)
@@ -166,4 +173,5 @@ class Intake:
             idempotency_key=key,
             position=position,
             release_now=release_now,
+            key_id=key_id,
         )

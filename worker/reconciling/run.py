@@ -98,8 +98,9 @@ def begin_due(runtime: Runtime) -> None:
         runtime.lanes.run(LANE, partial(_work, runtime, name))
 
 
-def _work(runtime: Runtime, name: str) -> None:
+def _work(runtime: Runtime, name: str) -> bool:
     run_daily(runtime, name)
+    return False
 
 
 def run_daily(runtime: Runtime, name: str, ask: Ask | None = None) -> bool:

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from models.state import Reason
-from worker.upstreams.base import Misconfigured, OutcomeUnknown, Unavailable
-from worker.upstreams.http import MOST_BODY, Http, NoAnswer, Reply
+from worker.upstreams.base import Misconfigured, OutcomeUnknown, Stopped, Unavailable
+from worker.upstreams.http import MOST_BODY, Http, NoAnswer, NotSent, Reply
 
 MOST_RETRY_AFTER = timedelta(hours=1)
 """An upstream that asks for more is asked again after this; its clock or ours may be wrong."""
@@ -64,7 +64,8 @@ class Asker:
         self._http = Http(connections)
 
     async def ask(self, question: Question, deadline: timedelta) -> Reply:
-        """A 2xx, or a 4xx that may be a refusal in the upstream's words. Raises Unavailable, OutcomeUnknown."""
+        """A 2xx, or a 4xx that may be a refusal in the upstream's words. Raises Unavailable (Stopped among
+        it), OutcomeUnknown."""
         headers, body = {"Accept": "application/json"}, None
         if question.document is not None:
             headers["Content-Type"] = "application/json"
@@ -79,6 +80,8 @@ class Asker:
                 body=body,
                 most=question.most,
             )
+        except NotSent as stopped:
+            raise Stopped(str(stopped)) from None
         except NoAnswer as failure:
             if failure.sent:
                 raise question.unclear(str(failure)) from None

@@ -126,6 +126,13 @@ class TooLate(Unavailable):
         super().__init__(detail, is_failure=False)
 
 
+class Stopped(Unavailable):
+    """Nothing was sent, for the upstream was paused between the claim and the sending. No failure of the request's."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, reason=Reason.UPSTREAM_PAUSED, is_failure=False)
+
+
 class OutcomeUnknown(Exception):
     """It may have been done: look before asking again."""
 
@@ -288,6 +295,13 @@ class Dialect(ABC):
     @abstractmethod
     def check(self, kind: Kind, spec: Mapping[str, Any]) -> list[Fault]:
         """What the vendor would refuse in this spec, found before anything is taken. Pointers start at `/spec`."""
+
+    def price_class(self, spec: Mapping[str, Any]) -> str | None:
+        """The dearest price class that this order may buy, in the vendor's words; None where it has none.
+
+        For a spec that `check` found good.
+        """
+        return None
 
     def stock_query(self, spec: Mapping[str, Any]) -> Mapping[str, str] | None:
         """What to ask `Upstream.stock` to learn whether this order could be met; orders with the same query wait for

@@ -54,9 +54,21 @@ class NoAnswer(Exception):
         self.sent, self.latency = sent, latency
 
 
+class NotSent(NoAnswer):
+    """It had its connection, and `may_send` said no: proof that not one byte of it left."""
+
+    def __init__(self) -> None:
+        super().__init__("it was stopped right before it was sent", sent=False)
+
+
+may_send: ContextVar[Callable[[], bool]] = ContextVar("may_send", default=lambda: True)
+"""Asked right before the first byte of whatever is not only read (all but GET): whoever orders sets it, for the task in
+which it orders. Before that an order may have waited for other steps, and for a connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete HTTP answer. Names of headers are in lower case."""
+    """A complete HTTP answer. Names of headers may be asked for in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -89,15 +101,20 @@ def read_json(body: bytes) -> Any:
 class Http:
     """A long-lived pool of connections. Use it on one event loop; it opens nothing before its first request.
 
-    `guard` judges every address before it is connected to; without one, any address will do.
+    `guard` judges every address before it is connected to; without one, any address will do. A name of which it refuses
+    one address is not connected to at all. With a `proxy` (`http://host:port`) it is the proxy that is connected to,
+    and that finds the addresses: what is asked by https goes through it unread (CONNECT).
     """
 
-    def __init__(self, connections: int, *, per_host: int = 0, guard: Guard | None = None) -> None:
+    def __init__(
+        self, connections: int, *, per_host: int = 0, guard: Guard | None = None, proxy: str | None = None
+    ) -> None:
         """At most `connections` at once, `per_host` of them to one host and port; 0 is no limit."""
         self._connections, self._per_host, self._guard = connections, per_host, guard
         self._tls = httpx.create_ssl_context()
         # Bare, without a client in front: its redirects, cookies and hooks are not wanted, and cost a third of a call.
-        self._transport = AiohttpTransport(verify=self._tls, client=self._session)
+        by_way_of = httpx.Proxy(proxy) if proxy else None
+        self._transport = AiohttpTransport(verify=self._tls, client=self._session, proxy=by_way_of)
         self._headers = {"User-Agent": _user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"}
 
     async def send(
@@ -149,7 +166,7 @@ class Http:
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise none(f"the answer broke off ({type(error).__name__})", sent=True) from None
         latency = timedelta(seconds=time.monotonic() - began)
-        return Reply(response.status_code, dict(response.headers), content, is_cut, latency)
+        return Reply(response.status_code, response.headers, content, is_cut, latency)
 
     async def close(self) -> None:
         await self._transport.aclose()
@@ -160,6 +177,7 @@ class Http:
             limit_per_host=self._per_host,
             keepalive_timeout=KEPT_FOR.total_seconds(),
             ssl=self._tls,
+            resolver=_Judged(self._guard) if self._guard else None,
             socket_factory=_guarded(self._guard) if self._guard else None,
         )
         return aiohttp.ClientSession(
@@ -213,6 +231,8 @@ class _Punctual(aiohttp.ClientRequest):
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         if time.monotonic() > _sent_until.get():
             raise _Failed("no time was left to send it in", sent=False)
+        if self.method != "GET" and not may_send.get()():
+            raise NotSent
         return await super().send(conn)
 
 
@@ -245,6 +265,22 @@ def _plainly(error: aiohttp.ClientConnectorError) -> str:
 
 class _Forbidden(OSError):
     """The guard refused this address."""
+
+
+class _Judged(aiohttp.ThreadedResolver):
+    """Finds addresses as ever, and none where one of them is forbidden: such a name leads inside on purpose."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        found = await super().resolve(host, port, family)
+        if not all(self._guard(one["host"]) for one in found):
+            raise _Forbidden("the address is not allowed")
+        return found
 
 
 def _guarded(guard: Guard) -> Callable[[Any], socket.socket]:

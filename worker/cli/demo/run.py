@@ -87,7 +87,7 @@ class Demo:
         self.stack = Stack(Address("127.0.0.1", port), workers, sandbox=True, say=say)
         assert self.stack.sandbox is not None
         self.sandbox = Sandbox(self.stack.sandbox.url)
-        self.engine: Engine = make_engine(self.stack.settings.database_url)
+        self.engine: Engine = make_engine(self.stack.settings.database_url, keyring=self.stack.settings.keyring)
         self.batch_id = UUID(int=0)
         self.api_key = ""
         self.submitted_at = 0.0
@@ -103,7 +103,7 @@ class Demo:
         owner = requester.find_or_make(session, DEFAULT_REQUESTER, now)
         _, self.api_key = requester.create_key(session, owner, "demo", list(Scope), now)
         url = f"{self.stack.sandbox.url}/requester/{RESULTS}" if self.stack.sandbox else ""
-        return endpoint.create(session, owner, RESULTS, url, frozenset(EventType), now).secret
+        return endpoint.create(session, owner, RESULTS, url, frozenset(EventType), now).secret or ""
 
     def submit(self, count: int) -> Path:
         """Write the file and take it, as `trunkline submit` does."""

@@ -125,10 +125,11 @@ class AvanserClient(Upstream):
             question = _question(order)
         except ValueError as error:
             return Rejected(detail=f"Not sent: {error}")
-        await self._look_before_buying(order, deadline)
+        stock_asked = _likely_stock(order)
+        await self._look_before_buying(order, stock_asked, deadline)
         envelope = await self._ask(question, timedelta(seconds=until - time.monotonic()))
         if envelope.code < 400:
-            return self._with_pool(order, replies.acknowledged(question, order, envelope))
+            return self._with_pool(stock_asked, replies.acknowledged(question, order, envelope))
         refusal = replies.refusal(order, envelope)
         if not replies.may_be_our_own_doing(order, envelope.code):
             return refusal
@@ -140,7 +141,7 @@ class AvanserClient(Upstream):
         else:
             params = {"service_number": _digits_of(order)}
         question = Question("GET", "/requests", params)
-        return self._with_pool(order, replies.found(order, await self._rows(question, deadline)))
+        return self._with_pool(_likely_stock(order), replies.found(order, await self._rows(question, deadline)))
 
     async def stock(self, query: Mapping[str, str], deadline: timedelta) -> list[StockRow]:
         return replies.stock(await self._stock_rows(query, deadline))
@@ -156,15 +157,13 @@ class AvanserClient(Upstream):
         await self._stock.close()
         await self._asker.close()
 
-    async def _look_before_buying(self, order: Order, deadline: timedelta) -> None:
+    async def _look_before_buying(self, order: Order, asked: Mapping[str, str] | None, deadline: timedelta) -> None:
         """Raises WrongAccount and Misconfigured."""
         is_ours = time.monotonic() - self._answered_at < stock.FRESH_FOR.total_seconds()
-        asked = _likely_stock(order)
         if asked is not None and (order.number is None or not is_ours):  # stock does not show what we may own already
             await self._stock.look(asked, deadline)
 
-    def _with_pool(self, order: Order, answer: A) -> A:
-        asked = _likely_stock(order)
+    def _with_pool(self, asked: Mapping[str, str] | None, answer: A) -> A:
         if asked is None or not isinstance(answer, Accepted | Completed) or answer.number is None:
             return answer
         return replace(answer, pool=self._stock.pool_of(asked, answer.number))

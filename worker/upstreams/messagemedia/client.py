@@ -74,6 +74,10 @@ class MessageMediaDialect(Dialect):
     def check(self, kind: Kind, spec: Mapping[str, Any]) -> list[Fault]:
         return check(kind, spec)
 
+    def price_class(self, spec: Mapping[str, Any]) -> str:
+        """Which class is bought is known after the order alone, so an order counts as the dearest that it may buy."""
+        return str(spec.get("max_classification") or Provision.model_fields["max_classification"].default)
+
     def stock_query(self, spec: Mapping[str, Any]) -> Mapping[str, str]:
         return Provision.model_validate(dict(spec)).search.params()
 
