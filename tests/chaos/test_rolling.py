@@ -24,7 +24,7 @@ from tests.sandbox import eventually
 
 pytestmark = pytest.mark.timeout(3_000)
 
-RELEASE_BEFORE = "ac6ba9f"
+RELEASE_BEFORE = "b21b3b6"
 """The first commit that seals secrets, whose schema and messages today's processes must live with: those before it
 cannot sign with a secret that today's have made."""
 
