@@ -179,6 +179,16 @@ class Limits:
         except redis.RedisError:
             return self._own.congestion(name)
 
+    def in_flight(self, name: str) -> int | None:
+        """How many calls are in flight over all workers; None where nobody can tell, since Redis does not answer."""
+        if self._redis is None:
+            return None
+        try:
+            now = float(self._redis.time()[0])
+            return int(self._redis.zcount(_keys(name)[0], now, "+inf"))
+        except redis.RedisError:
+            return None
+
     def _read_congestion(self, name: str) -> Congestion:
         if self._redis is None:
             return self._own.congestion(name)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, dispatch, heartbeat, outage, parking, personal, reservation
+from models import counter, delivery, dispatch, heartbeat, outage, parking, personal, pulse, reservation
 from models.base import read, write
 from models.batch import Batch, BatchState, view
 from models.due import count_due, count_due_requests
@@ -75,6 +75,7 @@ def _beat_and_finish(session: Session, now: datetime, ceilings: Mapping[str, int
     parking.sort_out(session, now, ceilings)
     reservation.forget(session, now)
     outage.forget_hosts(session, now)
+    pulse.beat(session, now)
     return finish_batches(session, now)
 
 
