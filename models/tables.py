@@ -1,5 +1,6 @@
 """All tables, imported once, so that the metadata is whole for migrations and for the test against drift."""
 
+from models.act import Act
 from models.base import Base
 from models.batch import Batch
 from models.call import Call
@@ -13,15 +14,19 @@ from models.inbox import Received
 from models.message import Message
 from models.number import Number
 from models.outage import Outage
+from models.pulse import Pulse
 from models.reconciliation import Reconciliation
 from models.request import Request
 from models.requester import ApiKey, Requester
 from models.reservation import Reservation
+from models.sign_in import SignInFailure
 from models.spending import Spent
 from models.stock_watch import StockWatch
 from models.upstream import Pause
+from models.user import User
 
 __all__ = [
+    "Act",
     "ApiKey",
     "Base",
     "Batch",
@@ -36,11 +41,14 @@ __all__ = [
     "Number",
     "Outage",
     "Pause",
+    "Pulse",
     "Received",
     "Reconciliation",
     "Request",
     "Requester",
     "Reservation",
+    "SignInFailure",
     "Spent",
     "StockWatch",
+    "User",
 ]
