@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from models.base import make_engine
 from models.clock import make_clock
-from webhook_receiver import access_log, context, openapi, problems, rate_limit
+from webhook_receiver import access_log, console, context, openapi, problems, rate_limit
 from webhook_receiver.batches import batches
 from webhook_receiver.callbacks import callbacks
 from webhook_receiver.calls import calls
@@ -82,6 +82,7 @@ def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits |
             intake=Intake(engine, settings),
             keeper=Keeper(engine),
             key_uses=KeyUses(engine, clock),
+            shares=Limits(settings.redis_url),
             rate_limit=RateLimit(settings.redis_url, settings.environment.rate_limit),
             limits=limits or BodyLimits(),
         ),
@@ -95,6 +96,8 @@ def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits |
     app.register_blueprint(callbacks)
     for api in APIS:
         app.register_blueprint(api)
+    if settings.environment.console:
+        console.install(app)
     operations = [operation for api in APIS for operation in api.operations]
     app.extensions["trunkline_openapi"] = openapi.document(operations, _version())
     return app
@@ -104,7 +107,7 @@ def _measure(app: flask.Flask) -> None:
     times = HttpTimes()
     times.watch(app)
     receiver: Receiver = app.extensions["trunkline"]
-    times.registry.register(Rows(receiver.engine, receiver.clock, Limits(receiver.settings.redis_url)))
+    times.registry.register(Rows(receiver.engine, receiver.clock, receiver.shares))
     app.extensions["trunkline_metrics"] = times.registry
 
 

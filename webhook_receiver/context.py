@@ -13,6 +13,7 @@ from webhook_receiver.keeping import Keeper
 from webhook_receiver.key_uses import KeyUses
 from webhook_receiver.rate_limit import RateLimit
 from worker.intake import Intake
+from worker.limits import Limits
 from worker.settings import Settings
 
 _NAME = "trunkline"
@@ -37,6 +38,7 @@ class Receiver:
     keeper: Keeper
     key_uses: KeyUses
     rate_limit: RateLimit
+    shares: Limits
     limits: BodyLimits = field(default_factory=BodyLimits)
 
 

@@ -6,7 +6,6 @@ what it says of an open address is good for some minutes.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -18,6 +17,7 @@ from models import closing
 from models.base import read
 from models.clock import Clock
 from models.inbox import Purpose
+from webhook_receiver.addresses import is_among
 from worker.settings import Settings
 from worker.signing import PORTAL, BadToken, Tokens
 from worker.upstream_settings import Network
@@ -40,7 +40,7 @@ class Gate:
 
     def admit(self, upstream: str, purpose: Purpose, token: str, address: str | None) -> UUID:
         """The request that is spoken of. Raises BadToken, for the address as for the token."""
-        is_allowed = _is_among(address, self._allowed, upstream)
+        is_allowed = _may_come_from(address, self._allowed, upstream)
         request_id = self._tokens.check(upstream, purpose, token)
         if not is_allowed or (request_id != PORTAL and self._is_closed(purpose, request_id)):
             raise BadToken
@@ -59,15 +59,9 @@ class Gate:
         return False
 
 
-def _is_among(address: str | None, allowed: Mapping[str, Sequence[Network]], upstream: str) -> bool:
+def _may_come_from(address: str | None, allowed: Mapping[str, Sequence[Network]], upstream: str) -> bool:
     """Whether this upstream may send from this address. From everywhere, where nothing is set for it."""
     networks = allowed.get(upstream, ())
     if not networks:
         return True
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return False
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # a socket that listens to both
-        found = found.ipv4_mapped
-    return any(found in network for network in networks)
+    return is_among(address, networks)

@@ -65,9 +65,15 @@ def _paused() -> list[str]:
 
 
 def _broker() -> dict[str, Any]:
+    fault = broker_fault()
+    return {"ok": fault is None, "detail": fault}
+
+
+def broker_fault() -> str | None:
+    """What is wrong with the broker; None where it answers within a second."""
     try:
         with celery.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
     except (BrokerError, OSError):
-        return {"ok": False, "detail": "the broker does not answer: work waits in the database until it does"}
-    return {"ok": True, "detail": None}
+        return "the broker does not answer: work waits in the database until it does"
+    return None

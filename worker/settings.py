@@ -22,9 +22,11 @@ from worker.embedded import EmbeddedBroker
 from worker.upstream_settings import (
     UPSTREAMS,
     BaseUrl,
+    Network,
     PositiveSeconds,
     Seconds,
     UpstreamSettings,
+    networks,
 )
 
 DATABASE_SCHEMES = ("postgresql+psycopg", "sqlite")
@@ -118,6 +120,9 @@ class _Environment(BaseSettings):
     allow_private_destinations: bool = False
     egress_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
     trusted_proxies: int = Field(default=0, ge=0, le=10)
+    console: bool = True  # whether the receiver serves it too; `trunkline console` does in any case
+    console_user_header: str | None = None  # such as X-Forwarded-User: who a proxy says has signed in there
+    console_user_from: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(networks)] = ()  # those proxies
     callbacks_open_for: float = Field(default=7, gt=0, le=3650)  # days
 
 
@@ -198,6 +203,10 @@ def load() -> Settings:
         raise SettingsError(faults)
     if environment.broker_key is not None and environment.broker_cert is None:
         faults.append("TRUNKLINE_BROKER_CERT: not set, but TRUNKLINE_BROKER_KEY is")
+    if environment.console_user_header is not None and not environment.console_user_from:
+        faults.append(
+            "TRUNKLINE_CONSOLE_USER_FROM: not set, but TRUNKLINE_CONSOLE_USER_HEADER is; anybody could send that header"
+        )
     keys = _secret_keys(environment, faults)
     if faults:
         raise SettingsError(faults)

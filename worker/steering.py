@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models import event
+from models import act, event
 from models.base import rfc3339
 from models.event import Entry, EventKind
 from models.holding import held_by_others
@@ -44,25 +44,28 @@ class Act(StrEnum):
 
 def allowed(row: Request, now: datetime) -> list[Act]:
     """What is not refused for the state that the request is in: asked of the very functions that do it."""
-    return [act for act, move in _MOVES.items() if _is_allowed(move, row, now)]
+    return [one for one, move in _MOVES.items() if _is_allowed(move, row, now)]
 
 
-def cancel(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
+def cancel(session: Session, request_id: UUID, actor: str, now: datetime, note: str | None = None) -> Request:
     """Withdraw a request that is not ordered. Raises NotNow, LookupError."""
+    act.record(session, actor, "request.cancel", request_id, now, note)
     return _steer(session, request_id, lambda row: _cancelling(row, actor), now)
 
 
-def retry(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
+def retry(session: Session, request_id: UUID, actor: str, now: datetime, note: str | None = None) -> Request:
     """Have it looked at now. What may have been ordered is looked up, not ordered again, and a release is not sent
     before its time.
 
     Raises NotNow, LookupError.
     """
+    act.record(session, actor, "request.retry", request_id, now, note)
     return _steer(session, request_id, lambda row: _retrying(row, actor, now), now)
 
 
-def hasten(session: Session, request_id: UUID, actor: str, now: datetime) -> Request:
+def hasten(session: Session, request_id: UUID, actor: str, now: datetime, note: str | None = None) -> Request:
     """Send a release now that can still be cancelled. Raises NotNow where it is sent already, LookupError."""
+    act.record(session, actor, "request.send_now", request_id, now, note)
     return _steer(session, request_id, lambda row: _hastening(row, actor, now), now)
 
 
@@ -88,6 +91,8 @@ def resolve(
             _require_free(session, row, number)
         return move
 
+    told = {"outcome": outcome.value} | ({} if number is None else {"number": number})
+    act.record(session, actor, "request.resolve", request_id, now, note, told)
     return _steer(session, request_id, decide, now)
 
 

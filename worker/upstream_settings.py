@@ -27,7 +27,8 @@ def _base_url(value: str) -> str:
 Network = IPv4Network | IPv6Network
 
 
-def _networks(value: Any) -> Any:
+def networks(value: Any) -> Any:
+    """Addresses and networks, comma-separated, as a tuple."""
     if not isinstance(value, str):
         return value
     try:
@@ -75,7 +76,7 @@ class UpstreamSettings(BaseSettings):
     max_numbers_per_day: int | None = Field(default=None, ge=0)  # bought, in a day of UTC; None: any number
     callback_deadline: PositiveSeconds = 300  # AVANSER takes 7 minutes on average; to look sooner costs one question
 
-    callbacks_from: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()  # empty: from anywhere
+    callbacks_from: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(networks)] = ()  # empty: from anywhere
     verify_callbacks: bool = False
 
     needs: ClassVar[tuple[str, ...]] = ()

@@ -34,6 +34,7 @@ COMMANDS = {
     "upstream": "worker.cli.upstream:upstream",
     "reconcile": "worker.cli.reconcile:reconcile_",
     "keys": "worker.cli.keys:keys",
+    "users": "worker.cli.users:users",
     "endpoints": "worker.cli.endpoints:endpoints",
     "erase": "worker.cli.erase:erase",
     "migrate": "worker.cli.migrate:migrate",

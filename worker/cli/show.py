@@ -15,6 +15,7 @@ from worker.cli.database import database
 from worker.cli.output import say, say_fields, say_json, say_table
 from worker.cli.references import the_request
 from worker.cli.run import command, settings, wants_json
+from worker.explain.happened import what
 
 
 @command("show", answers=True)
@@ -38,20 +39,4 @@ def show(ref: str) -> None:
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[object, ...]:
-    return (entry["at"], entry["type"], _what(entry), entry["actor"], entry["detail"])
-
-
-def _what(entry: Mapping[str, Any]) -> str:
-    """What happened, in a few words: `queued → submitting`, `submit: accepted, 312 ms`."""
-    reason = entry["reason"] or ""
-    match entry["type"]:
-        case "state":
-            return f"{entry['from'] or 'new'} → {entry['to']}" + (f" ({reason})" if reason else "")
-        case "attempt":
-            return f"{entry['call']}: {entry['answer']}, {entry['latency_ms']:.0f} ms"
-        case "callback":
-            return f"{entry['purpose']}: {entry['says']}"
-        case "delivery":
-            return f"{entry['event']}: {entry['status'] or 'no answer'}, {entry['latency_ms']:.0f} ms"
-        case _:
-            return reason
+    return (entry["at"], entry["type"], what(entry), entry["actor"], entry["detail"])

@@ -1,0 +1,20 @@
+"""The console for people, at `/console`: pages made on the server, which work without JavaScript."""
+
+from __future__ import annotations
+
+import flask
+
+from webhook_receiver.console import front, overview, request, requests, sign_in
+from webhook_receiver.console.pages import console
+from webhook_receiver.console.sessions import install as install_sessions
+
+__all__ = ["install"]
+
+MODULES = (front, sign_in, overview, requests, request)
+"""Each declares its pages on the one blueprint."""
+
+
+def install(app: flask.Flask) -> None:
+    """Serve the console with this application."""
+    install_sessions(app)
+    app.register_blueprint(console)

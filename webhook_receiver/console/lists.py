@@ -1,0 +1,73 @@
+"""What a list of the console is narrowed to, read from its address: what is wrong there is said, not guessed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import flask
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from models.listing import Filters
+from models.request import Kind
+from models.state import State
+from webhook_receiver.queries import UpstreamName
+
+PAGE = 50
+"""Rows of a page: about two screens."""
+
+
+def _or_none(value: object) -> object:
+    return value or None
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Narrowed(BaseModel):
+    """Parameters of a list; an empty one, as a form sends it, counts as not given."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    cursor: Annotated[UUID | None, BeforeValidator(_or_none)] = None
+
+
+class YesNo(StrEnum):
+    YES = "true"
+    NO = "false"
+
+
+class RequestsNarrowed(Narrowed):
+    q: Annotated[str | None, BeforeValidator(_or_none)] = None
+    state: Annotated[State | None, BeforeValidator(_or_none)] = None
+    upstream: Annotated[UpstreamName | None, BeforeValidator(_or_none)] = None
+    kind: Annotated[Kind | None, BeforeValidator(_or_none)] = None
+    reason: Annotated[str | None, BeforeValidator(_or_none)] = None
+    batch: Annotated[UUID | None, BeforeValidator(_or_none)] = None
+    requester: Annotated[str | None, BeforeValidator(_or_none)] = None
+    contradicted: Annotated[YesNo | None, BeforeValidator(_or_none)] = None
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(
+            state=self.state,
+            upstream=self.upstream,
+            kind=self.kind,
+            batch_id=self.batch,
+            reason=self.reason,
+            q=None if self.q is None else self.q.strip(),
+            contradicted=None if self.contradicted is None else self.contradicted is YesNo.YES,
+        )
+
+
+def narrowed(model: type[S]) -> tuple[S, list[str]]:
+    """What the address asks for, without what in it is wrong; and a sentence for each that is."""
+    given, faults = flask.request.args.to_dict(), []
+    try:
+        return model.model_validate(given), []
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False, include_context=False):
+            name = str(one["loc"][0])
+            faults.append(f"{name}: {given.pop(name, '')!r} is not one of what it can be; it is left out.")
+    return model.model_validate(given), faults
