@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -61,9 +61,10 @@ class Browser:
 
 
 @pytest.fixture
-def browser(api: Api) -> Iterator[Browser]:
+def browser(api: Api) -> Browser:
     """Signed in as `ann`, an operator."""
     make_user(api.engine, "ann")
     opened = Browser(api.app.test_client())
     assert opened.sign_in("ann").status_code == 302
+    opened.get("/requests")  # where the token of the new session stands
     return opened
