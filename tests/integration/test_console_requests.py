@@ -22,8 +22,8 @@ __all__ = ["browser"]
 HOSTILE = "<script>alert(1)</script>"
 
 
-def make_held(api: Api, **fields: str) -> UUID:
-    (held,) = make_requests(api.engine, **fields)
+def make_held(api: Api, custom_id: str | None = None) -> UUID:
+    (held,) = make_requests(api.engine, custom_id=custom_id)
 
     def work(session: Session) -> None:
         transition(session, [Move(held, State.HELD, "worker", "callback_missing", "No callback came.")], NOW)
