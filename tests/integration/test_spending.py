@@ -113,11 +113,17 @@ def test_a_class_is_limited_by_itself(engine: Engine) -> None:
     assert "Class GOLD of messagemedia" in (fetch(engine, gold[0]).detail or "")
 
 
+def one_after_another(engine: Engine, count: int, **fields: Any) -> list[UUID]:
+    """Requests that are claimed in this order: those that fell due at the same moment are in none."""
+    fell_due = [NOW - timedelta(seconds=count - place) for place in range(count)]
+    return [make_requests(engine, due_at=due_at, **fields)[0] for due_at in fell_due]
+
+
 def test_a_key_and_a_batch_have_limits_of_their_own(engine: Engine) -> None:
     key, batch = make_key(engine, 1), make_batch(engine, 3)
     write(engine, lambda session: session.execute(sa.update(Batch).values(max_numbers=2)))
-    of_key = make_requests(engine, 2, key_id=key)
-    of_batch = make_requests(engine, 3, batch_id=batch, key_id=make_key(engine, None))
+    of_key = one_after_another(engine, 2, key_id=key)
+    of_batch = one_after_another(engine, 3, batch_id=batch, key_id=make_key(engine, None))
     (free,) = make_requests(engine)
     assert {one.request.id for one in claim(engine, {})} == {of_key[0], free}
     claim(engine, {})
