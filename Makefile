@@ -10,6 +10,7 @@
 #   make test-all      the tests, and again on Python 3.11 and 3.13 where they are here
 #   make audit         known vulnerabilities of what is installed from the lock
 #   make release       wheel, source archive, bill of materials and checksums of the last commit, into dist
+#   make pictures      pictures of every page of the console, into deploy/console
 #   make lock          resolve the dependencies anew (UPGRADE=1: to their newest releases)
 #   make clean         remove what these made
 #
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Where it is set, as in many containers, each of our many processes would compile every package anew: 2.3 s for 0.8 s.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-all test-others simulate chaos fuzz bench lint audit release lock clean
+.PHONY: help demo test test-all test-others simulate chaos fuzz bench pictures lint audit release lock clean
 
 ARGS ?=
 VENV ?= .venv
@@ -114,14 +115,18 @@ chaos: $(DEVELOPMENT)
 	mkdir -p deploy; "$(VENV)/bin/python" -m tests.chaos.report .chaos.jsonl > deploy/proof.md; \
 	echo "the table is in deploy/proof.md"; exit $$status
 
-# Table, pictures and figures for programs go to .bench; table and pictures of a whole run are shown in deploy.
 fuzz: $(DEVELOPMENT)
 	@"$(VENV)/bin/python" -m pytest tests/integration/test_fuzz.py --chaos=full $(ARGS)
 
+# Table, pictures and figures for programs go to .bench; table and pictures of a whole run are shown in deploy.
 bench: $(DEVELOPMENT)
 	@"$(VENV)/bin/python" -m tests.bench $(ARGS)
 	@$(if $(strip $(ARGS)),,cp .bench/table.md deploy/bench.md && cp .bench/picture.png deploy/bench.png \
 	  && cp .bench/limits.png deploy/limits.png)
+
+# With Debian's Chromium, or any that is on the PATH.
+pictures: $(DEVELOPMENT)
+	@"$(VENV)/bin/python" -m pytest tests/browser/pictures.py
 
 lint: $(DEVELOPMENT)
 	@"$(VENV)/bin/ruff" check

@@ -100,9 +100,15 @@ def install(app: flask.Flask) -> None:
     """Answer every error of this application in this form."""
     app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _from_framework)
-    app.register_error_handler(DBAPIError, _from_database)
-    app.register_error_handler(PoolTimeout, _from_database)
-    app.register_error_handler(Exception, _unexpected)
+    for kind in (DBAPIError, PoolTimeout, Exception):
+        app.register_error_handler(kind, lambda error: answer(known(error)))
+
+
+def known(error: Exception) -> Problem:
+    """What is said of an error that nobody has dealt with; it is logged here."""
+    if isinstance(error, DBAPIError | PoolTimeout):
+        return _of_database(error)
+    return _of_anything(error)
 
 
 def answer(problem: Problem) -> Response:
@@ -125,16 +131,16 @@ def _from_framework(error: HTTPException) -> Response:
     return answer(Problem(status, code, detail, headers=headers))
 
 
-def _from_database(error: DBAPIError | PoolTimeout) -> Response:
+def _of_database(error: DBAPIError | PoolTimeout) -> Problem:
     """Only what means "not now" may be asked again; the rest is a fault of ours.
 
     Logged without its text: that holds the statement's parameters, which may be a caller's number.
     """
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
         log.error("the database does not answer at %s: %s", _route(), _cause(error))
-        return answer(unavailable(_UNHEARD))
+        return unavailable(_UNHEARD)
     log.error("the database refuses what was asked at %s: %s", _route(), _cause(error))
-    return answer(_internal_error())
+    return _internal_error()
 
 
 def _cause(error: DBAPIError | PoolTimeout) -> str:
@@ -144,9 +150,9 @@ def _cause(error: DBAPIError | PoolTimeout) -> str:
     return f"{type(origin).__name__} {getattr(origin, 'sqlstate', None) or ''}".rstrip()
 
 
-def _unexpected(error: Exception) -> Response:
+def _of_anything(error: Exception) -> Problem:
     log.error("unexpected at %s", _route(), exc_info=error)
-    return answer(_internal_error())
+    return _internal_error()
 
 
 def _internal_error() -> Problem:

@@ -161,7 +161,7 @@ def test_a_viewer_is_shown_the_acts_and_no_buttons(api: Api) -> None:
     visitor = Browser(api.app.test_client())
     visitor.sign_in("vic")
     said = visitor.get(f"/requests/{held}").get_data(as_text=True)
-    assert "Resolve failed" in said
+    assert "Settle as failed" in said
     assert f"/console/requests/{held}/do/" not in said
 
 

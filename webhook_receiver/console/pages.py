@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from models.user import Role
 from webhook_receiver.console import words
 from webhook_receiver.console.sessions import csrf, require, signed_in
-from webhook_receiver.problems import Problem
+from webhook_receiver.problems import Problem, known
 
 View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
 
@@ -123,6 +123,11 @@ def _from_framework(error: HTTPException) -> ResponseReturnValue:
     if status is HTTPStatus.BAD_REQUEST:
         return trouble(status, "This form is too old, or not ours. Go back, load the page anew, and send it again.")
     return trouble(status, error.description or status.phrase)
+
+
+@console.errorhandler(Exception)
+def _unexpected(error: Exception) -> ResponseReturnValue:
+    return _problem(known(error))
 
 
 def trouble(status: HTTPStatus, detail: str) -> ResponseReturnValue:

@@ -72,7 +72,7 @@ def do(request_id: UUID, name: str) -> ResponseReturnValue:
         return _form(request_id, name, f"Not now: {error}.", said)
     hints.upstream(after.upstream)
     hints.deliveries()
-    flask.flash(f"Done: {words.label(name)}. The request is {after.state}.")
+    flask.flash(f"Done: {offered.title.lower()}. The request is {after.state}.")
     return flask.redirect(flask.url_for("console.show_request", request_id=request_id))
 
 

@@ -64,6 +64,24 @@ class Action:
     command: str
     effect: str
 
+    @property
+    def title(self) -> str:
+        """What a button says."""
+        return TITLES.get(self.name, self.name.replace("_", " ").capitalize())
+
+
+TITLES = {
+    "retry": "Look at it now",
+    "resolve_completed": "Settle as completed",
+    "resolve_failed": "Settle as failed",
+    "resolve_retry": "Order again",
+    "reconcile": "Compare the books",
+    "doctor": "Check connections",
+    "resume_upstream": "Resume the upstream",
+    "enable_endpoint": "Enable the endpoint",
+    "replay": "Send results again",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:

@@ -1,0 +1,45 @@
+"""`make pictures`: every page of the console, as a desktop and as a phone show it, for `deploy/console.md`.
+
+Run by pytest for its fixtures; named so that it is not one of the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.conftest import Site, sign_in
+from tests.browser.test_pages import DESKTOP, PHONE, addresses
+
+FOLDER = Path("deploy/console")
+
+SIZES = {"desktop": DESKTOP, "phone": PHONE}
+
+
+@pytest.mark.timeout(600)
+def test_draw(chromium: Browser, site: Site) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.png"):
+        old.unlink()
+    for name, size in SIZES.items():
+        scheme = "dark" if name == "phone" else "light"
+        context = chromium.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{site.url}/sign-in")
+        page.screenshot(path=FOLDER / f"sign-in-{name}.png")
+        sign_in(page, site)
+        for address in addresses(site):
+            page.goto(site.url + address)
+            page.screenshot(path=FOLDER / f"{named(address, site)}-{name}.png", full_page=name == "desktop")
+        context.close()
+
+
+def named(address: str, site: Site) -> str:
+    """`request`, `request-do`: the address without the ids in it."""
+    kept = [part for part in address.strip("/").split("/") if part not in site.scene.ids.values()]
+    is_one = len(kept) != len(address.strip("/").split("/"))
+    words = "-".join(kept)
+    return re.sub(r"^(\w+?)(e?s)?(-|$)", r"\1\3", words) if is_one else words
