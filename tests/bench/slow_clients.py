@@ -1,6 +1,6 @@
 """Callbacks beside 500 clients that send one byte a second: straight at the receiver, and with nginx in front.
 
-    python -m tests.bench.slow_clients [--nginx /usr/sbin/nginx] [--clients 500] [--seconds 8]
+    python -m tests.bench.slow_clients [--nginx] [--clients 500] [--seconds 8]
 
 The slow ones are of three kinds: headers; a body under a token that is none; a body under a good token. Each run is a
 receiver of its own on SQLite; the quick callbacks come over 4 connections.
@@ -11,20 +11,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from models.migrations import upgrade
 from tests.bench.callbacks import callback_paths
 from tests.bench.load import load
-from tests.bench.peers.peer import ROOT
 from tests.factory import SECRET_KEY
 from tests.integration.test_receiver_process import HOST, serving
+from tests.services.nginx import in_front
 
 CONNECTIONS = 4
 KINDS = ("nobody", "headers", "body, no token", "body, good token")
@@ -69,39 +66,9 @@ async def _measure(port: int, paths: Path, path: str, kind: str, clients: int, s
     return said
 
 
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@contextmanager
-def in_front(nginx: str, port: int, folder: Path) -> Iterator[int]:
-    """The example of `deploy`, without TLS, before the receiver on this port; yields the port that it listens on."""
-    own = _free_port()
-    example = (ROOT / "deploy" / "nginx.conf").read_text().replace("127.0.0.1:8080", f"{HOST}:{port}")
-    example = example.replace("listen 443 ssl;", f"listen {HOST}:{own};")
-    lines = [line for line in example.splitlines() if "ssl_certificate" not in line]
-    temporary = "".join(
-        f"{one}_temp_path {folder}/{one};" for one in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    conf = folder / "nginx.conf"
-    conf.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; worker_rlimit_nofile 8192;"
-        f" events {{ worker_connections 4096; }}\nhttp {{ {temporary}\n" + "\n".join(lines) + "\n}\n"
-    )
-    subprocess.run([nginx, "-t", "-q", "-p", str(folder), "-c", str(conf)], check=True)
-    process = subprocess.Popen([nginx, "-p", str(folder), "-c", str(conf)])
-    try:
-        yield own
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--nginx", default="")
+    parser.add_argument("--nginx", action="store_true")
     parser.add_argument("--clients", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=8)
     given = parser.parse_args()
@@ -109,7 +76,6 @@ def main() -> None:
         for kind in KINDS:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
-                folder.chmod(0o755)
                 url, paths = f"sqlite:///{folder}/bench.sqlite", folder / "paths"
                 upgrade(url)
                 all_paths = callback_paths(SECRET_KEY)
@@ -117,7 +83,7 @@ def main() -> None:
                 with serving(url, folder) as server, contextlib.ExitStack() as stack:
                     port = server.port
                     if front == "nginx":
-                        port = stack.enter_context(in_front(given.nginx, port, folder))
+                        port = stack.enter_context(in_front(port, folder))
                     said = asyncio.run(_measure(port, paths, all_paths[0], kind, given.clients, given.seconds))
                     sys.stdout.write(f"{front:9} {kind:17} {said}\n")
                     sys.stdout.flush()

@@ -1,0 +1,78 @@
+"""nginx with the example of `deploy` before a receiver."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.sandbox import eventually
+from tests.services.server import ServiceMissing
+
+HOST = "127.0.0.1"
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
+
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def program() -> str:
+    """Raises ServiceMissing."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if found is None:
+        raise ServiceMissing("nginx is not here; on Debian: apt-get install nginx-light")
+    return found
+
+
+@contextmanager
+def in_front(port: int, folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[int]:
+    """The example before the receiver on this port, with TLS where there is a certificate with its key; yields the port
+    that it listens on. Raises ServiceMissing."""
+    nginx, own = program(), _free_port()
+    folder.chmod(0o755)  # nginx's worker is another user than root
+    conf = folder / "nginx.conf"
+    conf.write_text(_whole(_example(port, own, certificate), folder))
+    subprocess.run([nginx, "-t", "-q", "-p", str(folder), "-c", str(conf)], check=True)
+    process = subprocess.Popen([nginx, "-p", str(folder), "-c", str(conf)])
+    try:
+        eventually(lambda: _listens(own), 10)
+        yield own
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _example(port: int, own: int, certificate: tuple[Path, Path] | None) -> str:
+    text = EXAMPLE.read_text().replace("127.0.0.1:8080", f"{HOST}:{port}")
+    if certificate is not None:
+        text = text.replace("/etc/ssl/trunkline.crt", str(certificate[0]))
+        text = text.replace("/etc/ssl/trunkline.key", str(certificate[1]))
+        return text.replace("listen 443 ssl;", f"listen {HOST}:{own} ssl;")
+    lines = text.replace("listen 443 ssl;", f"listen {HOST}:{own};").splitlines()
+    return "\n".join(line for line in lines if "ssl_certificate" not in line)
+
+
+def _whole(example: str, folder: Path) -> str:
+    """What belongs around it, as Debian's own file has it."""
+    places = "".join(f"{one}_temp_path {folder}/{one};" for one in TEMPORARY)
+    return (
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; worker_rlimit_nofile 8192;"
+        f" events {{ worker_connections 4096; }}\nhttp {{ {places}\n{example}\n}}\n"
+    )
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
