@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -43,6 +44,7 @@ class Filters:
     reason: str | None = None
     q: str | None = None
     contradicted: bool | None = None  # news came that its end, or its number, is not what we think
+    made_before: datetime | None = None
 
     @property
     def is_sifting(self) -> bool:
@@ -126,9 +128,19 @@ def _conditions(requester_id: UUID | None, filters: Filters) -> list[sa.ColumnEl
     if filters.contradicted is not None:
         flagged = Request.contradicted_at.is_not(None)
         conditions.append(flagged if filters.contradicted else ~flagged)
+    if filters.made_before is not None:
+        conditions.append(Request.created_at < filters.made_before)
     if filters.q is not None:
         conditions.append(Request.id.in_(lookup.matching(filters.q, requester_id)))
     return conditions
+
+
+def matching(requester_id: UUID | None, filters: Filters) -> list[sa.ColumnElement[bool]]:
+    """What is true of the requests that a list so narrowed shows, for statements of other kinds.
+
+    All requesters (None) are named, because the indexes begin with them."""
+    of_all = [Request.requester_id.in_(sa.select(Requester.id))] if requester_id is None else []
+    return [*of_all, *_conditions(requester_id, filters)]
 
 
 def _after(cursor: str) -> UUID:

@@ -22,6 +22,7 @@ from models.reservation import Reservation
 from models.sign_in import SignInFailure
 from models.spending import Spent
 from models.stock_watch import StockWatch
+from models.sweep import Sweep, SweepOutcome
 from models.upstream import Pause
 from models.user import User
 
@@ -50,5 +51,7 @@ __all__ = [
     "SignInFailure",
     "Spent",
     "StockWatch",
+    "Sweep",
+    "SweepOutcome",
     "User",
 ]

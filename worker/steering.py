@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import act, event
@@ -34,17 +36,25 @@ class Outcome(StrEnum):
 class Act(StrEnum):
     """What a person may do to a request."""
 
-    CANCEL = "cancel"
     RETRY = "retry"  # look at it now
     SEND_NOW = "send_now"  # a release that can still be cancelled
+    CANCEL = "cancel"
     COMPLETED = "resolve_completed"
     FAILED = "resolve_failed"
     ORDER_AGAIN = "resolve_retry"
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An act that did not happen to a request: why, or that there is no such request."""
+
+    why: str
+    is_gone: bool = False
+
+
 def allowed(row: Request, now: datetime) -> list[Act]:
     """What is not refused for the state that the request is in: asked of the very functions that do it."""
-    return [one for one, move in _MOVES.items() if _is_allowed(move, row, now)]
+    return [one for one in Act if _is_allowed(one, row, now)]
 
 
 def cancel(session: Session, request_id: UUID, actor: str, now: datetime, note: str | None = None) -> Request:
@@ -156,26 +166,95 @@ def _resolving(row: Request, outcome: Outcome, number: str | None, note: str | N
     return Move(row.id, State(outcome.value), actor, Reason.BY_PERSON, detail, changes=changes)
 
 
-def _settling(outcome: Outcome) -> Callable[[Request, datetime], Move]:
-    return lambda row, now: _resolving(row, outcome, None, None, "", now)
+def decide(act: Act, row: Request, note: str | None, actor: str, now: datetime) -> Move:
+    """The move that an act makes where nothing more is said about the request. Raises NotNow."""
+    match act:
+        case Act.CANCEL:
+            return _because(_cancelling(row, actor), note)
+        case Act.RETRY:
+            move = _retrying(row, actor, now)
+            return move if move.detail == row.detail else _because(move, note)
+        case Act.SEND_NOW:
+            return _because(_hastening(row, actor, now), note)
+        case Act.COMPLETED:
+            return _resolving(row, Outcome.COMPLETED, None, note, actor, now)
+        case Act.FAILED:
+            return _resolving(row, Outcome.FAILED, None, note, actor, now)
+        case Act.ORDER_AGAIN:
+            return _resolving(row, Outcome.RETRY, None, note, actor, now)
 
 
-_MOVES: dict[Act, Callable[[Request, datetime], Move]] = {
-    Act.RETRY: lambda row, now: _retrying(row, "", now),
-    Act.SEND_NOW: lambda row, now: _hastening(row, "", now),
-    Act.CANCEL: lambda row, _: _cancelling(row, ""),
-    Act.COMPLETED: _settling(Outcome.COMPLETED),
-    Act.FAILED: _settling(Outcome.FAILED),
-    Act.ORDER_AGAIN: _settling(Outcome.RETRY),
-}
+def _because(move: Move, note: str | None) -> Move:
+    return move if note is None else replace(move, detail=f"{move.detail} Why: {note}")
 
 
-def _is_allowed(move: Callable[[Request, datetime], Move], row: Request, now: datetime) -> bool:
+def _is_allowed(act: Act, row: Request, now: datetime) -> bool:
     try:
-        move(row, now)
+        decide(act, row, None, "", now)
     except NotNow:
         return False
     return True
+
+
+def steer_set(
+    session: Session,
+    ids: Iterable[UUID],
+    act: Act,
+    note: str,
+    actor: str,
+    now: datetime,
+    still: Collection[sa.ColumnElement[bool]] = (),
+) -> dict[UUID, Request | Refused]:
+    """Do this to each of these requests, in one transaction with the caller; what became of each.
+
+    `note` says why. A request of which the conditions `still` are not true any more is refused.
+    """
+    wanted = list(ids)
+    locked = lock(session, wanted)
+    matching = set(session.scalars(sa.select(Request.id).where(Request.id.in_(wanted), *still)))
+    outcomes: dict[UUID, Request | Refused] = {}
+    moves: list[Move] = []
+    for id_ in wanted:
+        found = _move_of(locked.get(id_), act, note, actor, now, is_still_meant=id_ in matching)
+        if isinstance(found, Move):
+            moves.append(found)
+            outcomes[id_] = locked[id_]
+        else:
+            outcomes[id_] = found
+    meant = {move.request_id: locked[move.request_id] for move in moves}
+    event.append(session, [_note_of(meant[one.request_id], one, now, note) for one in moves if _stays(meant, one)])
+    apply(session, meant, moves, now)
+    return outcomes
+
+
+def _move_of(
+    row: Request | None, act: Act, note: str, actor: str, now: datetime, *, is_still_meant: bool
+) -> Move | Refused:
+    if row is None:
+        return Refused("there is no such request any more", is_gone=True)
+    try:
+        move = decide(act, row, note, actor, now)
+        if act is Act.COMPLETED and row.kind is Kind.PROVISION and row.number is None:
+            raise NotNow("it has to be said which number it got: settle it by itself")
+        if not is_still_meant:
+            reason = "" if row.reason is None else f" ({row.reason})"
+            raise NotNow(f"it has moved, and is not what was asked for any more: it is {row.state}{reason}")
+    except NotNow as error:
+        return Refused(str(error))
+    return move
+
+
+def _stays(rows: Mapping[UUID, Request], move: Move) -> bool:
+    """Whether history, which tells moves, would not tell of this one."""
+    row = rows[move.request_id]
+    return (move.to, move.reason) == (row.state, row.reason)
+
+
+def _note_of(row: Request, move: Move, now: datetime, note: str | None = None) -> Entry:
+    told = move.detail if move.detail not in (None, row.detail) else "A person asked to look at it now."
+    if note is not None and note not in (told or ""):
+        told = f"{told} Why: {note}"
+    return Entry(row.id, now, EventKind.NOTE, move.actor, reason="retry", detail=told)
 
 
 def _require_free(session: Session, row: Request, wanted: str) -> None:
@@ -190,9 +269,7 @@ def _steer(session: Session, request_id: UUID, decide: Callable[[Request], Move]
         raise LookupError(str(request_id))
     row = locked[request_id]
     move = decide(row)
-    if (move.to, move.reason) == (row.state, row.reason):
-        told = move.detail if move.detail not in (None, row.detail) else "A person asked to look at it now."
-        note = Entry(row.id, now, EventKind.NOTE, move.actor, reason="retry", detail=told)
-        event.append(session, [note])
+    if _stays(locked, move):
+        event.append(session, [_note_of(row, move, now)])
     apply(session, locked, [move], now)
     return row

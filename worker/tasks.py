@@ -8,7 +8,7 @@ from celery.signals import worker_process_shutdown
 
 from models.request import Priority
 from worker import deliver as delivering
-from worker import hints, relay, runtime, stock, workflow
+from worker import hints, relay, runtime, stock, sweeping, workflow
 from worker import inbox as reading
 from worker.app import app
 from worker.reconciling import run as reconciling
@@ -52,10 +52,12 @@ def deliver() -> None:
 
 @app.task(name="trunkline.relay")
 def tick() -> None:
-    """Find what is due and not hinted; and begin the daily comparison with an upstream where it is time."""
+    """Find what is due and not hinted; begin the daily comparison with an upstream where it is time; go on with
+    sweeps."""
     here = runtime.current()
     relay.tick(here)
     reconciling.begin_due(here)
+    sweeping.begin_due(here)
 
 
 @worker_process_shutdown.connect

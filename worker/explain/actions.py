@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Protocol
 
 from models.delivery import DeliveryState
 from models.request import Kind, Request
 from models.requester import DEFAULT_REQUESTER
 from models.state import Reason, State
-from models.upstream import ALL
+from models.upstream import ALL, Pause
 from worker.explain.explanation import Action, Risk
 from worker.explain.facts import Facts
 from worker.steering import Act, allowed
@@ -26,7 +27,7 @@ def possible(facts: Facts, now: datetime) -> tuple[Action, ...]:
 
 def _about_the_request(facts: Facts, now: datetime) -> Iterator[Action]:
     for act in allowed(facts.request, now):
-        risk, effect = _meaning(act, facts)
+        risk, effect = meaning(act, facts)
         yield Action(act.value, risk, command(act, facts.request), effect)
     if facts.request.contradicted_at is not None:
         effect = "Holds our books against the upstream's, and shows a number that is paid for and that nobody holds."
@@ -49,7 +50,19 @@ def command(act: Act, row: Request) -> str:
             return f"trunkline resolve {row.id} --retry"
 
 
-def _meaning(act: Act, facts: Facts) -> tuple[Risk, str]:
+class Around(Protocol):
+    """What the meaning of an act depends on: the request, and what stands in its way."""
+
+    @property
+    def request(self) -> Request: ...
+    @property
+    def pause(self) -> Pause | None: ...
+    @property
+    def earlier(self) -> Request | None: ...
+
+
+def meaning(act: Act, facts: Around) -> tuple[Risk, str]:
+    """What doing this may cost, and a sentence that says what it brings about."""
     row = facts.request
     match act:
         case Act.CANCEL:
@@ -79,7 +92,7 @@ def _cancelling(row: Request) -> str:
     return "Ends it; nothing was ordered."
 
 
-def _retrying(facts: Facts) -> tuple[Risk, str]:
+def _retrying(facts: Around) -> tuple[Risk, str]:
     row = facts.request
     if row.state is State.QUEUED:
         return _going_now(facts)
@@ -93,7 +106,7 @@ def _retrying(facts: Facts) -> tuple[Risk, str]:
     return Risk.SAFE, looked
 
 
-def _going_now(facts: Facts) -> tuple[Risk, str]:
+def _going_now(facts: Around) -> tuple[Risk, str]:
     row = facts.request
     if facts.pause is not None:
         return Risk.SAFE, f"Nothing, while {row.upstream} is paused."
