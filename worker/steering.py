@@ -12,7 +12,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import act, event
+from models import act as audit
+from models import event
 from models.base import rfc3339
 from models.event import Entry, EventKind
 from models.holding import held_by_others
@@ -58,25 +59,25 @@ def allowed(row: Request, now: datetime) -> list[Act]:
 
 
 def cancel(session: Session, request_id: UUID, actor: str, now: datetime, note: str | None = None) -> Request:
-    """Withdraw a request that is not ordered. Raises NotNow, LookupError."""
-    act.record(session, actor, "request.cancel", request_id, now, note)
-    return _steer(session, request_id, lambda row: _cancelling(row, actor), now)
+    """Withdraw a request that is not ordered. `note` says why. Raises NotNow, LookupError."""
+    audit.record(session, actor, "request.cancel", request_id, now, note)
+    return _steer(session, request_id, lambda row: decide(Act.CANCEL, row, note, actor, now), now)
 
 
 def retry(session: Session, request_id: UUID, actor: str, now: datetime, note: str | None = None) -> Request:
     """Have it looked at now. What may have been ordered is looked up, not ordered again, and a release is not sent
-    before its time.
+    before its time. `note` says why.
 
     Raises NotNow, LookupError.
     """
-    act.record(session, actor, "request.retry", request_id, now, note)
-    return _steer(session, request_id, lambda row: _retrying(row, actor, now), now)
+    audit.record(session, actor, "request.retry", request_id, now, note)
+    return _steer(session, request_id, lambda row: decide(Act.RETRY, row, note, actor, now), now, note)
 
 
 def hasten(session: Session, request_id: UUID, actor: str, now: datetime, note: str | None = None) -> Request:
     """Send a release now that can still be cancelled. Raises NotNow where it is sent already, LookupError."""
-    act.record(session, actor, "request.send_now", request_id, now, note)
-    return _steer(session, request_id, lambda row: _hastening(row, actor, now), now)
+    audit.record(session, actor, "request.send_now", request_id, now, note)
+    return _steer(session, request_id, lambda row: decide(Act.SEND_NOW, row, note, actor, now), now)
 
 
 def resolve(
@@ -93,7 +94,7 @@ def resolve(
     An order that got its number is told with that number: one that we do not know of has to be said.
     """
 
-    def decide(row: Request) -> Move:
+    def settling(row: Request) -> Move:
         move = _resolving(row, outcome, number, note, actor, now)
         if outcome is Outcome.COMPLETED and row.kind is Kind.PROVISION and (number or row.number) is None:
             raise NotNow("say which number it got, as the upstream's portal shows it")
@@ -102,8 +103,8 @@ def resolve(
         return move
 
     told = {"outcome": outcome.value} | ({} if number is None else {"number": number})
-    act.record(session, actor, "request.resolve", request_id, now, note, told)
-    return _steer(session, request_id, decide, now)
+    audit.record(session, actor, "request.resolve", request_id, now, note, told)
+    return _steer(session, request_id, settling, now)
 
 
 def _cancelling(row: Request, actor: str) -> Move:
@@ -263,13 +264,15 @@ def _require_free(session: Session, row: Request, wanted: str) -> None:
         raise NotNow(f"{wanted} is held by another requester")
 
 
-def _steer(session: Session, request_id: UUID, decide: Callable[[Request], Move], now: datetime) -> Request:
+def _steer(
+    session: Session, request_id: UUID, moved: Callable[[Request], Move], now: datetime, note: str | None = None
+) -> Request:
     locked = lock(session, [request_id])
     if request_id not in locked:
         raise LookupError(str(request_id))
     row = locked[request_id]
-    move = decide(row)
+    move = moved(row)
     if _stays(locked, move):
-        event.append(session, [_note_of(row, move, now)])
+        event.append(session, [_note_of(row, move, now, note)])
     apply(session, locked, [move], now)
     return row

@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "worker.cli.steer:cancel",
     "retry": "worker.cli.steer:retry",
     "resolve": "worker.cli.steer:resolve",
+    "sweep": "worker.cli.sweep:sweep",
     "replay": "worker.cli.replay:replay_",
     "batch": "worker.cli.batch:batch",
     "upstream": "worker.cli.upstream:upstream",
