@@ -16,6 +16,7 @@ COMMANDS = {
     "relay": "worker.cli.processes:relay",
     "submit": "worker.cli.submit:submit",
     "request": "worker.cli.one:request",
+    "status": "worker.cli.status:status",
     "list": "worker.cli.listing:list_",
     "show": "worker.cli.show:show",
     "explain": "worker.cli.explain:explain_",

@@ -62,7 +62,7 @@ def check_all(settings: Settings, *, ask_upstreams: bool) -> Iterator[Check]:
     try:
         database = _database(engine, settings)
         yield database
-        yield _broker(settings)
+        yield broker(settings)
         yield from _limits(settings)
         yield _public_url(settings)
         for name in sorted(DIALECTS):
@@ -112,7 +112,7 @@ def _database(engine: Engine, settings: Settings) -> Check:
     return Check("database", OK, f"{url}, its schema is current")
 
 
-def _broker(settings: Settings) -> Check:
+def broker(settings: Settings) -> Check:
     if settings.is_embedded_broker:
         return _embedded_broker(settings)
     scheme = urlsplit(settings.broker_url).scheme

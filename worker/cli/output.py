@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -19,6 +20,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 NARROWEST = 20
 """Columns that a folding cell gets at the least; a terminal that has less breaks the line itself."""
+
+GAP = 2
+"""Columns between two cells, as rich pads them."""
+
+WHOLE: Mapping[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+"""An id is copied: it is never broken, also where the line gets too long by it."""
 
 STATE_STYLES: Mapping[str, str] = {
     "completed": "green",
@@ -50,14 +57,20 @@ def say_json(value: Any) -> None:
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, folding: int = 1) -> None:
     """A table on a terminal, where the last `folding` columns are broken to fit; elsewhere a line a row, cells parted
-    by tabs, with a header."""
+    by tabs, with a header. A terminal that is too narrow for it gets each row by itself, a line a cell."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo("\t".join(_cell(value).replace("\t", " ").replace("\n", " ") for value in row))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    widths = [max(map(cell_len, cells)) for cells in zip(columns, *(map(_cell, row) for row in rows), strict=True)]
+    terminal = Console()
     firm = len(columns) - folding
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *(map(_cell, row) for row in rows), strict=True)]
+    narrowest = sum(widths[:firm]) + sum(min(width, NARROWEST) for width in widths[firm:]) + GAP * (len(widths) - 1)
+    if narrowest > terminal.width and rows:
+        for line in records(columns, rows, terminal.width):
+            click.echo(line)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         if position < firm:  # ids and numbers are copied: never broken
             table.add_column(column, min_width=widths[position], no_wrap=True)
@@ -65,14 +78,44 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, folding:
             table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value), style=STATE_STYLES.get(str(value), "")) for value in row))
-    fitting = sum(widths[:firm]) + len(widths) + NARROWEST * folding
-    Console(width=max(Console().width, fitting)).print(table, crop=False)
+    terminal.print(table)
+
+
+def records(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> Iterator[str]:
+    """The rows one below the other, a line a cell, an empty line between two rows; empty cells are left out.
+
+    Text is broken between words to fit. What has no gap, such as an id, stays whole: it gets a line of its own where
+    it does not fit beside its name.
+    """
+    margin = max(map(cell_len, columns), default=0) + 2
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        for name, value in zip(columns, row, strict=True):
+            if text := " ".join(_cell(value).split()):
+                yield from _field(name, text, margin, width)
+
+
+def _field(name: str, text: str, margin: int, width: int) -> Iterator[str]:
+    room = max(width - margin, NARROWEST)
+    if max(map(cell_len, text.split())) > room:
+        yield name
+        yield from textwrap.wrap(text, max(width - 2, NARROWEST), **WHOLE, initial_indent="  ", subsequent_indent="  ")
+        return
+    first, *rest = textwrap.wrap(text, room, **WHOLE)
+    yield f"{name:<{margin}}{first}"
+    yield from (" " * margin + line for line in rest)
 
 
 def say_fields(fields: Mapping[str, Any]) -> None:
     """Names and values, one a line; what is absent is left out."""
     shown = {name: value for name, value in fields.items() if value is not None}
     width = max(map(len, shown), default=0)
+    if sys.stdout.isatty():
+        texts = [json.dumps(value) if isinstance(value, dict | list) else value for value in shown.values()]
+        for line in records(list(shown), [texts], Console().width):
+            click.echo(line)
+        return
     for name, value in shown.items():
         text = json.dumps(value) if isinstance(value, dict | list) else str(value)
         click.echo(f"{name:<{width}}  {plain(text)}")
