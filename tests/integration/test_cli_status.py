@@ -50,7 +50,7 @@ def test_what_wants_a_person_comes_first_with_the_command_that_shows_it(working:
     said = working.run("status", status=1).stdout
     look = "trunkline list --state held --upstream avanser --reason callback_missing"
     assert said.index(look) < said.index("\nUpstreams\n")
-    assert "paused (by_person)" in said
+    assert "avanser\tpaused\t" in said
     assert "avanser\tcallback_missing\t1" in said
     told = json.loads(working.run("status", "--json", status=1).stdout)
     assert look in [want["look"] for want in told["wants"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 from sqlalchemy.orm import Session
 
@@ -37,26 +39,28 @@ def explain_(ref: str) -> None:
     if wants_json():
         say_json(view(found))
     else:
-        _show(found)
+        for line in lines(found):
+            say(line)
 
 
-def _show(found: Explanation) -> None:
+def lines(found: Explanation) -> Iterator[str]:
+    """The explanation as people read it, line by line."""
     reason = "" if found.reason is None else f" ({found.reason})"
-    say(f"Request {found.request_id} at {found.upstream}: {found.state}{reason}, since {clock(found.since)}")
-    _chapter("What is known", *found.known)
+    yield f"Request {found.request_id} at {found.upstream}: {found.state}{reason}, since {clock(found.since)}"
+    yield from _chapter("What is known", *found.known)
     if found.evidence is not None:
-        _chapter("The last evidence", f"{clock(found.evidence.at)}: {found.evidence.said}")
-    _chapter("What comes next", found.next.detail, *([] if found.stuck is None else [found.stuck]))
-    _chapter("What became of its result", *found.results)
-    _chapter("What you may do", *map(_line, found.actions))
+        yield from _chapter("The last evidence", f"{clock(found.evidence.at)}: {found.evidence.said}")
+    yield from _chapter("What comes next", found.next.detail, *([] if found.stuck is None else [found.stuck]))
+    yield from _chapter("What became of its result", *found.results)
+    yield from _chapter("What you may do", *(line for action in found.actions for line in _lines(action)))
 
 
-def _line(action: Action) -> str:
-    return f"{action.risk.words}: {action.command}\n{INDENT * 2}{action.effect}"
+def _lines(action: Action) -> tuple[str, str]:
+    return f"{action.risk.words}: {action.command}", f"{INDENT}{action.effect}"
 
 
-def _chapter(title: str, *sentences: str) -> None:
+def _chapter(title: str, *sentences: str) -> Iterator[str]:
     if sentences:
-        say(f"\n{title}")
-        for sentence in sentences:
-            say(INDENT + sentence)
+        yield ""
+        yield title
+        yield from (INDENT + sentence for sentence in sentences)

@@ -50,11 +50,12 @@ def _show(rows: list[Request], next_cursor: str | None, *, quiet: bool) -> None:
         for row in rows:
             say(str(row.id))
         return
-    say_table(COLUMNS, [_cells(row) for row in rows])
+    say_table(COLUMNS, [cells(row) for row in rows])
     if next_cursor is not None:
         warn(f"There are more: --cursor {next_cursor}")
 
 
-def _cells(row: Request) -> tuple[object, ...]:
+def cells(row: Request) -> tuple[object, ...]:
+    """Of one request, in the order of `COLUMNS`."""
     made = f"{row.created_at:%Y-%m-%d %H:%M:%S}"
     return (row.id, made, row.upstream, row.kind, row.state, row.reason, row.number, row.custom_id)

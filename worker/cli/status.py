@@ -31,7 +31,8 @@ def status() -> None:
     shows more; then upstreams, requests by state, what is held and why, results on their way, endpoints in trouble.
 
     Counts of what is rare stop at 10,000. `share` is how much of an upstream's limits is used since it grew slow or
-    refused calls; `oldest` how long the oldest has been due; `per min` what ended, over the last ten minutes.
+    refused calls, `calls` are those in flight, `oldest` is how long the oldest has been due, `per min` what ended, over
+    the last ten minutes.
 
     \b
     Examples:
@@ -77,7 +78,7 @@ def _show(overview: Overview, wanted: tuple[Want, ...]) -> None:
     if not wanted:
         say("Nothing.")
     _chapter("Upstreams")
-    columns = ("upstream", "orders", "share", "in flight", "due", "oldest", "unknown", "per min", "failed")
+    columns = ("upstream", "orders", "share", "calls", "due", "oldest", "unknown", "per min", "failed")
     say_table(columns, [_upstream(overview, one) for one in overview.upstreams], folding=0)
     _chapter("Requests")
     say_table(("upstream", *ORDER), list(_counts(overview)), folding=0)
@@ -109,10 +110,10 @@ def _upstream(overview: Overview, one: UpstreamNow) -> tuple[object, ...]:
 
 
 def orders(one: UpstreamNow) -> str:
-    """Whether anything is ordered there, in a word or two."""
+    """Whether anything is ordered there, in a word."""
     if one.missing:
         return "not set up"
-    return "yes" if one.pause is None else f"paused ({one.pause.reason})"
+    return "yes" if one.pause is None else "paused"
 
 
 def _counts(overview: Overview) -> Iterator[tuple[object, ...]]:
