@@ -205,9 +205,10 @@ def outcomes(
     return list(session.scalars(statement.order_by(SweepOutcome.request_id).limit(limit)))
 
 
-def newest(session: Session, limit: int = 20) -> list[Sweep]:
-    """The sweeps, the newest first."""
-    return list(session.scalars(sa.select(Sweep).order_by(Sweep.id.desc()).limit(limit)))
+def newest(session: Session, limit: int = 20, before: UUID | None = None) -> list[Sweep]:
+    """The sweeps, the newest first; those that are older than the one `before`, where it is said."""
+    statement = sa.select(Sweep) if before is None else sa.select(Sweep).where(Sweep.id < before)
+    return list(session.scalars(statement.order_by(Sweep.id.desc()).limit(limit)))
 
 
 def locked(session: Session, *conditions: sa.ColumnElement[bool], skip: bool = False) -> Sweep | None:

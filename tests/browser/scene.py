@@ -21,6 +21,7 @@ from models.delivery_attempt import Attempt
 from models.endpoint import Endpoint
 from models.event import Entry, Event, EventKind
 from models.inbox import Purpose, Received
+from models.listing import Filters
 from models.message import Message
 from models.number import Number
 from models.outage import Outage
@@ -32,7 +33,9 @@ from models.transition import Move, transition
 from models.user import Role
 from tests.factory import make_batch, make_endpoint, make_requester, make_requests
 from tests.integration.console import make_user
+from worker import previewing, sweeping
 from worker.relay import HEARTBEAT
+from worker.steering import Act
 
 NUMBER = "+61280740801"
 
@@ -80,6 +83,7 @@ def make_scene(engine: Engine) -> Scene:
         return _surround(session, now, ill, done, held)
 
     ids = write(engine, work) | {"request_id": held, "batch_id": batch, "endpoint_id": ill.id}
+    ids |= {"sweep_id": _sweep(engine, now), "verb": "pause"}
     ids |= {"requester_id": owner.id, "upstream": "avanser", "number": NUMBER, "name": "resolve_completed"}
     return Scene(held, {variable: str(value) for variable, value in ids.items()})
 
@@ -113,6 +117,20 @@ def _unknown(id_: UUID, now: datetime) -> list[Move]:
             id_, State.SUBMITTING, "worker", "outcome_unknown", "No answer within 30 s.", now + STEPS, changes=unknown
         ),
     ]
+
+
+def _sweep(engine: Engine, now: datetime) -> UUID:
+    """One that is under way: what waits for stock is to be looked at now."""
+    filters = Filters(upstream="messagemedia", reason="out_of_stock")
+
+    def order(session: Session) -> UUID:
+        seen = previewing.preview(session, None, filters, Act.RETRY, now)
+        return sweeping.order(session, seen, "The telco has filled its stock.", "user:bob", now, 5).id
+
+    ordered = write(engine, order)
+    write(engine, lambda session: sweeping.portion(session, now, ordered))
+    write(engine, lambda session: sweeping.portion(session, now, ordered))
+    return ordered
 
 
 def _age(session: Session, now: datetime) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import flask
 
-from webhook_receiver.console import front, overview, request, requests, sign_in
+from webhook_receiver.console import front, overview, request, requests, sign_in, sweeps
 from webhook_receiver.console.pages import console
 from webhook_receiver.console.sessions import install as install_sessions
 
 __all__ = ["install"]
 
-MODULES = (front, sign_in, overview, requests, request)
+MODULES = (front, sign_in, overview, requests, request, sweeps)
 """Each declares its pages on the one blueprint."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -38,6 +39,23 @@ class YesNo(StrEnum):
     NO = "false"
 
 
+class Age(StrEnum):
+    """How long ago a request was made, at the least."""
+
+    MINUTES = "10 minutes"
+    HOUR = "1 hour"
+    DAY = "1 day"
+    WEEK = "7 days"
+
+
+AGES = {
+    Age.MINUTES: timedelta(minutes=10),
+    Age.HOUR: timedelta(hours=1),
+    Age.DAY: timedelta(days=1),
+    Age.WEEK: timedelta(days=7),
+}
+
+
 class RequestsNarrowed(Narrowed):
     q: Annotated[str | None, BeforeValidator(_or_none)] = None
     state: Annotated[State | None, BeforeValidator(_or_none)] = None
@@ -47,9 +65,19 @@ class RequestsNarrowed(Narrowed):
     batch: Annotated[UUID | None, BeforeValidator(_or_none)] = None
     requester: Annotated[str | None, BeforeValidator(_or_none)] = None
     contradicted: Annotated[YesNo | None, BeforeValidator(_or_none)] = None
+    older_than: Annotated[Age | None, BeforeValidator(_or_none)] = None
 
     @property
-    def filters(self) -> Filters:
+    def is_any(self) -> bool:
+        """Whether the list is narrowed to nothing: all requests there are."""
+        return not self.parameters
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What it is narrowed to, as an address has it."""
+        return {name: str(value) for name, value in self if value is not None and name != "cursor"}
+
+    def filters_at(self, now: datetime) -> Filters:
         return Filters(
             state=self.state,
             upstream=self.upstream,
@@ -58,12 +86,14 @@ class RequestsNarrowed(Narrowed):
             reason=self.reason,
             q=None if self.q is None else self.q.strip(),
             contradicted=None if self.contradicted is None else self.contradicted is YesNo.YES,
+            made_before=None if self.older_than is None else now - AGES[self.older_than],
         )
 
 
 def narrowed(model: type[S]) -> tuple[S, list[str]]:
-    """What the address asks for, without what in it is wrong; and a sentence for each that is."""
-    given, faults = flask.request.args.to_dict(), []
+    """What the address, or the form, asks for, without what in it is wrong; and a sentence for each that is."""
+    given: dict[str, str] = flask.request.values.to_dict()
+    faults: list[str] = []
     try:
         return model.model_validate(given), []
     except ValidationError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import flask
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
@@ -11,10 +13,34 @@ from models.base import read
 from models.listing import list_requests
 from models.request import Kind, Request
 from models.state import Reason, State
-from webhook_receiver.console.lists import PAGE, RequestsNarrowed, narrowed
+from webhook_receiver.console.lists import PAGE, Age, RequestsNarrowed, narrowed
 from webhook_receiver.console.pages import page
 from webhook_receiver.context import here
 from worker.app import UPSTREAM_QUEUES
+from worker.steering import Act
+
+CHOICES = {
+    "state": list(State),
+    "upstream": list(UPSTREAM_QUEUES),
+    "kind": list(Kind),
+    "reason": list(Reason),
+    "older_than": list(Age),
+}
+"""What each filter can be set to."""
+
+
+class NoRequester(ValueError):
+    """Nobody has the name that was asked for."""
+
+
+def owner_of(session: Session, wanted: RequestsNarrowed) -> UUID | None:
+    """The requester that a list is narrowed to; None: all. Raises NoRequester."""
+    if wanted.requester is None:
+        return None
+    found = requester.find(session, wanted.requester)
+    if found is None:
+        raise NoRequester(f"requester: there is none named {wanted.requester!r}.")
+    return found.id
 
 
 @page("/requests", title="Requests")
@@ -22,12 +48,13 @@ def show_requests() -> ResponseReturnValue:
     wanted, faults = narrowed(RequestsNarrowed)
 
     def work(session: Session) -> tuple[list[Request], str | None]:
-        owner = None if wanted.requester is None else requester.find(session, wanted.requester)
-        if wanted.requester is not None and owner is None:
-            faults.append(f"requester: there is none named {wanted.requester!r}.")
+        try:
+            owner = owner_of(session, wanted)
+        except NoRequester as error:
+            faults.append(str(error))
             return [], None
         cursor = None if wanted.cursor is None else wanted.cursor.hex
-        return list_requests(session, owner.id if owner is not None else None, wanted.filters, PAGE, cursor)
+        return list_requests(session, owner, wanted.filters_at(here().clock.now()), PAGE, cursor)
 
     rows, next_cursor = read(here().engine, work)
     if wanted.q is not None and len(rows) == 1 and wanted.cursor is None:
@@ -38,5 +65,6 @@ def show_requests() -> ResponseReturnValue:
         next_cursor=next_cursor,
         wanted=wanted,
         faults=faults,
-        choices={"state": list(State), "upstream": list(UPSTREAM_QUEUES), "kind": list(Kind), "reason": list(Reason)},
+        choices=CHOICES,
+        acts=list(Act),
     )

@@ -11,7 +11,7 @@ import flask
 from markupsafe import Markup
 
 from models.base import utc_now
-from worker.explain.explanation import clock, span
+from worker.explain.explanation import clock, span, title_of
 
 NONE = "\N{EN DASH}"
 """Stands where there is nothing to show."""
@@ -75,4 +75,5 @@ FOR_TEMPLATES: Mapping[str, Callable[..., Any]] = {
     "label": label,
     "number": number,
     "percent": percent,
+    "title_of": title_of,
 }

@@ -67,7 +67,12 @@ class Action:
     @property
     def title(self) -> str:
         """What a button says."""
-        return TITLES.get(self.name, self.name.replace("_", " ").capitalize())
+        return title_of(self.name)
+
+
+def title_of(name: str) -> str:
+    """What the act of that name is called on a button."""
+    return TITLES.get(name, name.replace("_", " ").capitalize())
 
 
 TITLES = {
