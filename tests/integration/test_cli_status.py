@@ -4,15 +4,17 @@ import json
 from datetime import timedelta
 
 import pytest
+from click.shell_completion import BashComplete
 from sqlalchemy.orm import Session
 
 from models import heartbeat, upstream
 from models.base import utc_now, write
 from models.state import Reason, State
 from models.transition import Move, transition
-from tests.factory import NOW, make_requests
+from tests.factory import NOW, SECRET_KEY, make_batch, make_endpoint, make_requester, make_requests
 from tests.integration.cli import Cli, cli, embedded, environment
 from tests.services import Server
+from worker.cli import main
 from worker.relay import HEARTBEAT
 
 __all__ = ["cli", "embedded", "environment"]
@@ -69,3 +71,25 @@ def test_before_anything_runs_it_says_what_to_start(embedded: Cli) -> None:
     told = embedded.json("status", status=1)
     assert told["working"] is False
     assert "trunkline up" in told["silence"]
+
+
+def offered(words: list[str], typed: str) -> list[str]:
+    return [item.value for item in BashComplete(main, {}, "trunkline", "_C").get_completions(words, typed)]
+
+
+def test_tab_offers_names_of_ours(cli: Cli) -> None:
+    make_requests(cli.engine, 1, batch_id=make_batch(cli.engine, 1))
+    make_endpoint(cli.engine, make_requester(cli.engine), "https://crm.example/")
+    assert offered(["batch", "pause"], "de") == ["dealers"]
+    assert offered(["cancel", "--batch"], "") == ["dealers"]
+    assert offered(["batch", "pause"], "x") == []
+    assert offered(["list", "--requester"], "d") == ["default"]
+    assert offered(["endpoints", "test"], "") == ["crm"]
+
+
+def test_tab_is_quiet_where_there_is_no_database(embedded: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert offered(["batch", "pause"], "") == []
+    assert not list(embedded.folder.rglob("*.db")), "and makes none"
+    monkeypatch.setenv("TRUNKLINE_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("TRUNKLINE_SECRET_KEY", SECRET_KEY)
+    assert offered(["batch", "pause"], "") == []

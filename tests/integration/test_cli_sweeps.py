@@ -10,14 +10,16 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from models.base import read, utc_now, write
+from models.base import read, rfc3339, utc_now, write
+from models.delivery import Delivery, DeliveryState
 from models.listing import Filters
 from models.request import Request
 from models.state import Reason, State
 from models.sweep import Sweep
 from models.transition import Move, transition
-from tests.factory import NOW, fetch, make_requests
+from tests.factory import NOW, fetch, make_batch, make_endpoint, make_requester, make_requests
 from tests.integration.cli import Cli, cli, environment
 from tests.working import history
 from worker.previewing import preview
@@ -214,3 +216,25 @@ def test_what_a_killed_command_left_is_gone_on_with_and_nothing_is_done_twice(cl
 
 def sweeps(cli: Cli) -> list[Sweep]:
     return read(cli.engine, lambda session: session.query(Sweep).all())
+
+
+def test_a_look_at_a_batch_says_how_many_would_end_and_ends_none(cli: Cli) -> None:
+    make_requests(cli.engine, 2, batch_id=make_batch(cli.engine, 2))
+    assert "2 of 2 requests of dealers are not ordered yet" in cli.run("batch", "cancel", "dealers", "--dry-run").stdout
+    assert cli.json("batch", "cancel", "dealers", "--dry-run")["would_cancel"] == 2
+    assert cli.json("batch", "list")["data"][0]["state"] == "running"
+
+
+def test_a_look_at_a_replay_says_what_would_be_sent_and_sends_nothing(cli: Cli) -> None:
+    make_endpoint(cli.engine, make_requester(cli.engine), "https://crm.example/")
+    (id_,) = make_requests(cli.engine)
+    cli.run("cancel", id_)
+
+    def give_up(session: Session) -> None:
+        session.execute(sa.update(Delivery).values(state=DeliveryState.FAILED, due_at=None))
+
+    write(cli.engine, give_up)
+    assert "Would be sent again: request.cancelled." in cli.run("replay", id_, "--dry-run").stdout
+    ago = rfc3339(utc_now() - timedelta(minutes=10))
+    assert cli.json("replay", "--endpoint", "crm", "--since", ago, "--dry-run") == {"would_replay": 1}
+    assert read(cli.engine, lambda session: session.query(Delivery).one().state) is DeliveryState.FAILED

@@ -41,6 +41,7 @@ COMMANDS = {
     "erase": "worker.cli.erase:erase",
     "migrate": "worker.cli.migrate:migrate",
     "doctor": "worker.cli.doctor:doctor",
+    "completion": "worker.cli.completion:completion",
 }
 
 

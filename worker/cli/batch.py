@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -14,16 +15,19 @@ from models.batch import Batch, view
 from models.state import FINAL, State
 from worker.batch_steering import ACTS
 from worker.cli.actor import actor
+from worker.cli.completing import batches
+from worker.cli.confirming import confirm
 from worker.cli.database import database
-from worker.cli.output import say, say_json, say_table
+from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.references import the_batch
 from worker.cli.run import command, settings, wants_json
 from worker.cli.steer import NotAllowed
+from worker.explain.explanation import Risk
 from worker.steering import NotNow
 
 COLUMNS = ("id", "name", "state", "total", "ended", "completed", "failed", "held", "created_at")
 
-the_one = click.argument("reference", metavar="BATCH")
+the_one = click.argument("reference", metavar="BATCH", shell_complete=batches)
 
 
 @click.group("batch")
@@ -34,7 +38,11 @@ def batch() -> None:
 @command("list", group=batch, answers=True)
 @click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True)
 def list_(limit: int) -> None:
-    """List batches, the newest first."""
+    """List batches, the newest first.
+
+    \b
+    Example: trunkline batch list --limit 5
+    """
     with database(settings()) as engine:
         found = read(engine, lambda session: _newest(session, limit))
     if wants_json():
@@ -58,22 +66,64 @@ def _cell(shown: dict[str, Any], column: str) -> Any:
 @command("pause", group=batch, answers=True)
 @the_one
 def pause(reference: str) -> None:
-    """Order nothing more of a batch. Safe: what is ordered goes on to its end."""
+    """Order nothing more of a batch. Safe: what is ordered goes on to its end.
+
+    \b
+    Example: trunkline batch pause dealers.csv
+    """
     _steer(reference, "pause", "is paused; what is ordered goes on to its end")
 
 
 @command("resume", group=batch, answers=True)
 @the_one
 def resume(reference: str) -> None:
-    """Let a paused batch go on: it buys what was asked for."""
+    """Let a paused batch go on: it buys what was asked for.
+
+    \b
+    Example: trunkline batch resume dealers.csv
+    """
     _steer(reference, "resume", "goes on")
 
 
 @command("cancel", group=batch, answers=True)
 @the_one
-def cancel(reference: str) -> None:
-    """Withdraw all of a batch that is not ordered yet. Irreversible; what is ordered goes on to its end."""
+@click.option("--dry-run", is_flag=True, help="show how many would end; do nothing")
+@click.option("--yes", is_flag=True, help="do not ask on a terminal")
+def cancel(*, reference: str, dry_run: bool, yes: bool) -> None:
+    """Withdraw all of a batch that is not ordered yet. Irreversible; what is ordered goes on to its end.
+
+    On a terminal it has you type how many would end. Requests that are held are cancelled by: trunkline cancel --batch
+    NAME --state held.
+
+    \b
+    Examples:
+      trunkline batch cancel dealers.csv --dry-run
+      trunkline batch cancel dealers.csv
+    """
+    if dry_run or (sys.stdin.isatty() and not wants_json() and not yes):
+        with database(settings()) as engine:
+            name, shown = read(engine, lambda session: _shown(session, reference))
+        queued = shown["counts"][State.QUEUED.value]
+        told = f"{queued:,} of {shown['total']:,} requests of {name} are not ordered yet, and would end as cancelled."
+        if dry_run:
+            _say_dry_run(told, shown, queued)
+            return
+        warn(f"Irreversible. {told}")
+        confirm(queued, Risk.IRREVERSIBLE, is_sure=yes)
     _steer(reference, "cancel", "is cancelled; what is not ordered yet ends, some thousands a second")
+
+
+def _shown(session: Session, reference: str) -> tuple[str, dict[str, Any]]:
+    found = the_batch(session, reference)
+    return found.name, view(found, counter.of_batch(session, found.id))
+
+
+def _say_dry_run(told: str, shown: dict[str, Any], queued: int) -> None:
+    if wants_json():
+        say_json({"batch": shown, "would_cancel": queued})
+    else:
+        say(told)
+        warn("This was a look alone: nothing was done.")
 
 
 @command("limit", group=batch, answers=True)
@@ -82,7 +132,13 @@ def cancel(reference: str) -> None:
 @click.option("--unlimited", is_flag=True, help="any number")
 def limit(reference: str, *, max_numbers: int | None, unlimited: bool) -> None:
     """Say how many numbers may be bought for a batch in all. Raised, what waits goes on by itself; what is bought stays
-    bought."""
+    bought.
+
+    \b
+    Examples:
+      trunkline batch limit dealers.csv --max-numbers 100
+      trunkline batch limit dealers.csv --unlimited
+    """
     if unlimited == (max_numbers is not None):
         raise click.UsageError("say --max-numbers N, or --unlimited")
 

@@ -19,6 +19,11 @@ def doctor(*, offline: bool) -> None:
     """Check settings, database, broker, credentials and accounts.
 
     Exit status: 3 where something does not answer, 2 for any other fault, 0 for none.
+
+    \b
+    Examples:
+      trunkline doctor
+      trunkline doctor --offline
     """
     try:
         checks = list(check_all(settings(), ask_upstreams=not offline))

@@ -22,6 +22,7 @@ from models.endpoint import create as create_endpoint
 from models.endpoint import disable as disable_endpoint
 from models.endpoint import enable as enable_endpoint
 from models.requester import DEFAULT_REQUESTER, Requester, find_or_make, new_signing_secret
+from worker.cli import completing
 from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.output import say, say_json, say_table, warn
@@ -51,7 +52,11 @@ def endpoints() -> None:
 @click.option("--description", help="for people")
 @for_whom
 def create(*, url: str, types: str | None, name: str | None, description: str | None, requester: str) -> None:
-    """Register an endpoint and show its secret, this once."""
+    """Register an endpoint and show its secret, this once.
+
+    \b
+    Example: trunkline endpoints create --url https://crm.example/hook --name crm
+    """
     configured = settings()
     _require_good(url, configured)
     called, wanted = name or str(urlsplit(url).hostname), _types(types)
@@ -97,7 +102,11 @@ def _show_secret(endpoint: Endpoint, sentence: str) -> None:
 @command("list", group=endpoints, answers=True)
 @click.option("--requester", help="of this one only")
 def list_(requester: str | None) -> None:
-    """List endpoints, without their secrets."""
+    """List endpoints, without their secrets.
+
+    \b
+    Example: trunkline endpoints list
+    """
     statement = sa.select(Endpoint, Requester.name).join(Requester, Requester.id == Endpoint.requester_id)
     if requester is not None:
         statement = statement.where(Requester.name == requester)
@@ -111,7 +120,7 @@ def list_(requester: str | None) -> None:
 
 
 @command("update", group=endpoints, answers=True)
-@click.argument("endpoint", metavar="NAME_OR_ID")
+@click.argument("endpoint", metavar="NAME_OR_ID", shell_complete=completing.endpoints)
 @click.option("--url")
 @click.option("--types", help="comma-separated event types")
 @click.option("--name")
@@ -120,7 +129,11 @@ def list_(requester: str | None) -> None:
 def update(
     *, endpoint: str, url: str | None, types: str | None, name: str | None, description: str | None, requester: str
 ) -> None:
-    """Change an endpoint's URL, types, name or description; its secret stays."""
+    """Change an endpoint's URL, types, name or description; its secret stays.
+
+    \b
+    Example: trunkline endpoints update crm --url https://crm.example/new
+    """
     if {url, types, name, description} == {None}:
         raise Refusal("nothing to change: give --url, --types, --name or --description")
     if url is not None:
@@ -140,7 +153,7 @@ def update(
 
 
 @command("rotate", group=endpoints, answers=True)
-@click.argument("endpoint", metavar="NAME_OR_ID")
+@click.argument("endpoint", metavar="NAME_OR_ID", shell_complete=completing.endpoints)
 @click.option(
     "--grace",
     type=click.IntRange(0, LONGEST_GRACE // timedelta(seconds=1)),
@@ -150,7 +163,11 @@ def update(
 )
 @for_whom
 def rotate_(*, endpoint: str, grace: int, requester: str) -> None:
-    """Give an endpoint a new secret; the old one signs beside it for 24 hours, or --grace."""
+    """Give an endpoint a new secret; the old one signs beside it for 24 hours, or --grace.
+
+    \b
+    Example: trunkline endpoints rotate crm
+    """
     signs_for = timedelta(seconds=grace)
 
     def change(session: Session, found: Endpoint) -> None:
@@ -162,12 +179,15 @@ def rotate_(*, endpoint: str, grace: int, requester: str) -> None:
 
 
 @command("test", group=endpoints, answers=True)
-@click.argument("endpoint", metavar="NAME_OR_ID")
+@click.argument("endpoint", metavar="NAME_OR_ID", shell_complete=completing.endpoints)
 @for_whom
 def test(*, endpoint: str, requester: str) -> None:
     """Send an endpoint a signed test event, as results are sent, and say what it answered.
 
     Whatever types it takes. A worker must be running. The exit status is 1 where it did not arrive.
+
+    \b
+    Example: trunkline endpoints test crm
     """
     configured = settings()
     patience = timedelta(seconds=configured.environment.delivery_timeout) + PICKED_UP_WITHIN
@@ -213,11 +233,15 @@ def _tell_test(row: Delivery, took: timedelta) -> None:
 
 
 @command("disable", group=endpoints, answers=True)
-@click.argument("endpoint", metavar="NAME_OR_ID")
+@click.argument("endpoint", metavar="NAME_OR_ID", shell_complete=completing.endpoints)
 @click.option("--reason", help="for whoever wonders later")
 @for_whom
 def disable(*, endpoint: str, reason: str | None, requester: str) -> None:
-    """Send an endpoint nothing more, until it is enabled."""
+    """Send an endpoint nothing more, until it is enabled.
+
+    \b
+    Example: trunkline endpoints disable crm
+    """
 
     def change(session: Session, found: Endpoint) -> None:
         disable_endpoint(found, reason or f"disabled by {actor()}", time_of(session))
@@ -226,10 +250,14 @@ def disable(*, endpoint: str, reason: str | None, requester: str) -> None:
 
 
 @command("enable", group=endpoints, answers=True)
-@click.argument("endpoint", metavar="NAME_OR_ID")
+@click.argument("endpoint", metavar="NAME_OR_ID", shell_complete=completing.endpoints)
 @for_whom
 def enable(*, endpoint: str, requester: str) -> None:
-    """Let an endpoint take results again."""
+    """Let an endpoint take results again.
+
+    \b
+    Example: trunkline endpoints enable crm
+    """
 
     def change(session: Session, found: Endpoint) -> None:
         enable_endpoint(session, found)
@@ -278,7 +306,11 @@ def _named(reference: str, requester: str) -> sa.Select[Endpoint]:
 @click.option("--rotate", "anew", is_flag=True, help="make a new one; the old one stops at once")
 @for_whom
 def secret(*, anew: bool, requester: str) -> None:
-    """Show the requester's default secret: it signs results that go to a `notify_url`."""
+    """Show the requester's default secret: it signs results that go to a `notify_url`.
+
+    \b
+    Example: trunkline endpoints secret --requester default
+    """
 
     def work(session: Session) -> str:
         owner = find_or_make(session, requester, time_of(session))

@@ -24,6 +24,9 @@ def erase(*, caller: str, yes: bool) -> None:
 
     That there was a call, when and for how long, stays, without who called. So does that results told of it. Numbers
     of ours are not callers: see `trunkline numbers`.
+
+    \b
+    Example: trunkline erase --caller "0412 345 678"
     """
     people = caller_forms(caller)
     _confirm(people, is_sure=yes)

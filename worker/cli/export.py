@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 
 from models import personal
 from models.base import read
+from worker.cli.completing import batches
 from worker.cli.database import database, requester_named
 from worker.cli.references import caller_forms, the_batch
 from worker.cli.run import Refusal, command, settings, wants_json
@@ -22,7 +23,7 @@ from worker.results import as_csv, as_ndjson
 
 
 @command("export", answers=True)
-@click.argument("batch", required=False)
+@click.argument("batch", required=False, shell_complete=batches)
 @click.option("--format", "form", type=click.Choice(["csv", "ndjson"]), help="csv where nothing says otherwise")
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="a file, instead of standard output"
@@ -36,6 +37,11 @@ def export(
 
     `--json` is the same as `--format ndjson`. In CSV a cell that a spreadsheet would calculate has an apostrophe
     before it; phone numbers (+61…) stay as they are.
+
+    \b
+    Examples:
+      trunkline export dealers.csv -o results.csv
+      trunkline export --format ndjson
     """
     if caller is not None and (batch is not None or form == "csv"):
         raise Refusal("--caller: what came from a number is of no batch, and is written as NDJSON alone")

@@ -20,6 +20,7 @@ from models.clock import time_of
 from models.listing import Filters
 from models.request import Kind
 from models.state import State
+from worker.cli.completing import batches, requesters
 from worker.cli.database import requester_named
 from worker.cli.references import the_batch
 from worker.upstreams import DIALECTS
@@ -87,11 +88,11 @@ _OPTIONS = (
     click.option("--state", type=click.Choice([str(state) for state in State]), help="where they stand"),
     click.option("--upstream", type=click.Choice(sorted(DIALECTS)), help="at this one only"),
     click.option("--kind", type=click.Choice([str(kind) for kind in Kind]), help="what was asked for"),
-    click.option("--batch", help="of this bulk job: its id or name"),
+    click.option("--batch", shell_complete=batches, help="of this bulk job: its id or name"),
     click.option("--reason", help="with this code, such as out_of_stock or outcome_unknown"),
     click.option("--contradicted", is_flag=True, help="of which the upstream said later what cannot be true as well"),
     click.option("--older-than", type=Duration(), metavar="SPAN", help="made longer ago than 90s, 30m, 2h, 7d"),
-    click.option("--requester", help="of this one only"),
+    click.option("--requester", shell_complete=requesters, help="of this one only"),
 )
 
 

@@ -24,6 +24,9 @@ def inbox(*, limit: int, cursor: str | None) -> None:
     """List what upstreams sent and nobody understood, the last first: rows that `trunkline_troubles` counts.
 
     With --json each comes whole, as it was sent, with whatever is said in it about people.
+
+    \b
+    Example: trunkline inbox
     """
 
     def work(session: Session) -> tuple[list[dict[str, Any]], str | None]:

@@ -70,7 +70,13 @@ def keys() -> None:
 def create(
     *, name: str, scopes: str, requester: str, numbers_per_day: int | None, expires: str | None, rate: int | None
 ) -> None:
-    """Make a key and show it, this once. To change over, a requester may have as many keys as it likes."""
+    """Make a key and show it, this once. To change over, a requester may have as many keys as it likes.
+
+    \b
+    Examples:
+      trunkline keys create --name crm --scopes submit,read
+      trunkline keys create --name crm --scopes submit,read --expires 90d --json
+    """
     wanted = _scopes(scopes)
 
     def work(session: Session) -> tuple[ApiKey, str]:
@@ -127,7 +133,11 @@ def _scopes(text: str) -> list[Scope]:
 @command("list", group=keys, answers=True)
 @click.option("--requester", help="of this one only")
 def list_(requester: str | None) -> None:
-    """List keys, each with whether it is open and when it was last used, to the minute. Its text is stored nowhere."""
+    """List keys, each with whether it is open and when it was last used, to the minute. Its text is stored nowhere.
+
+    \b
+    Example: trunkline keys list
+    """
     statement = sa.select(ApiKey, Requester.name).join(Requester, Requester.id == ApiKey.requester_id)
     if requester is not None:
         statement = statement.where(Requester.name == requester)
@@ -163,7 +173,11 @@ def list_(requester: str | None) -> None:
 @click.option("--numbers-per-day", type=PER_DAY, help="the most that may be bought with it in a day of UTC")
 @click.option("--unlimited", is_flag=True, help="any number")
 def limit(key_id: UUID, *, numbers_per_day: int | None, unlimited: bool) -> None:
-    """Say how many numbers may be bought with a key in a day. Raised, what waits goes on by itself."""
+    """Say how many numbers may be bought with a key in a day. Raised, what waits goes on by itself.
+
+    \b
+    Example: trunkline keys limit 01a2018b-24aa-765b-b118-cca72b45a14d --numbers-per-day 50
+    """
     if unlimited == (numbers_per_day is not None):
         raise click.UsageError("say --numbers-per-day N, or --unlimited")
     with database(settings()) as engine:
@@ -178,7 +192,11 @@ def limit(key_id: UUID, *, numbers_per_day: int | None, unlimited: bool) -> None
 @command("revoke", group=keys, answers=True)
 @click.argument("key_id", type=click.UUID, metavar="ID")
 def revoke(key_id: UUID) -> None:
-    """Close a key, at once."""
+    """Close a key, at once.
+
+    \b
+    Example: trunkline keys revoke 01a2018b-24aa-765b-b118-cca72b45a14d
+    """
     with database(settings()) as engine:
         if not write(engine, lambda session: revoke_key(session, key_id, time_of(session))):
             raise Refusal(f"no key that is open has the id {key_id}")
@@ -198,6 +216,9 @@ def rotate() -> None:
       2. trunkline keys rotate
       3. keep the old one behind it while telcos may still use addresses that it signed: callbacks until the requests
          that were open have ended, calls and messages until those numbers are given up or updated
+
+    \b
+    Example: trunkline keys rotate
     """
     configured = settings()
     with database(configured) as engine:

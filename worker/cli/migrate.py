@@ -15,7 +15,11 @@ from worker.cli.run import FAILURES, command, settings, wants_json
 @command("migrate", answers=True)
 @click.option("--check", is_flag=True, help="change nothing; exit status 1 where the schema is not current")
 def migrate(*, check: bool) -> None:
-    """Bring the database's schema to what this release needs. Harmless when it is there already."""
+    """Bring the database's schema to what this release needs. Harmless when it is there already.
+
+    \b
+    Example: trunkline migrate
+    """
     configured = settings()
     if configured.database_url.startswith("sqlite"):
         configured.home.mkdir(mode=0o700, parents=True, exist_ok=True)

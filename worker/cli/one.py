@@ -31,7 +31,13 @@ from worker.strict_json import Unreadable, parse
 @click.option("--requester", default=DEFAULT_REQUESTER, show_default=True, help="for whom")
 @click.option("--idempotency-key", "key", help="asking again with the same key takes it once")
 def request(*, body: str, requester: str, key: str | None) -> None:
-    """Take one request: its JSON, @FILE, or - for standard input."""
+    """Take one request: its JSON, @FILE, or - for standard input.
+
+    \b
+    Examples:
+      trunkline request @one.json
+      trunkline request - --json
+    """
     configured = settings()
     asked = read_object(body)
     with database(configured) as engine:

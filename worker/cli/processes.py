@@ -24,7 +24,13 @@ CHILDREN = 3
     help="comma-separated; a worker for deliveries alone keeps slow requesters away from orders",
 )
 def worker(concurrency: int, queues: str) -> None:
-    """Order, look up, read callbacks, deliver results."""
+    """Order, look up, read callbacks, deliver results.
+
+    \b
+    Examples:
+      trunkline worker
+      trunkline worker --queues trunkline.deliveries --concurrency 1
+    """
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if unknown := sorted(set(names) - set(QUEUES)):
         raise click.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(QUEUES)}", param_hint="--queues")
@@ -33,7 +39,11 @@ def worker(concurrency: int, queues: str) -> None:
 
 @command("relay")
 def relay() -> None:
-    """Find, once a second, what is due and not hinted. Two of them do no harm."""
+    """Find, once a second, what is due and not hinted. Two of them do no harm.
+
+    \b
+    Example: trunkline relay
+    """
     run_relay(settings())
 
 
@@ -41,7 +51,11 @@ def relay() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 def receiver(host: str, port: int) -> None:
-    """Serve the API, the callbacks and the documentation."""
+    """Serve the API, the callbacks and the documentation.
+
+    \b
+    Example: trunkline receiver --host 0.0.0.0 --port 8080
+    """
     settings()  # a fault is told here, in words, and not in a server's log
     words = [sys.executable, "-m", "webhook_receiver", "--host", host, "--port", str(port)]
     os.execv(sys.executable, words)  # noqa: S606 -- becomes the receiver, so that signals reach it

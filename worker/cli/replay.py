@@ -34,6 +34,7 @@ from worker.replaying import replay as replay_range
 @click.option("--until", metavar="TIME", callback=moment, help="with --endpoint: before this time")
 @click.option("--all", "also_arrived", is_flag=True, help="also what arrived")
 @click.option("--requester", default=DEFAULT_REQUESTER, show_default=True, help="whose endpoint")
+@click.option("--dry-run", is_flag=True, help="show how many would be sent; send none")
 @click.option("--yes", is_flag=True, help="with --endpoint: do not ask")
 def replay_(
     *,
@@ -43,14 +44,17 @@ def replay_(
     until: datetime | None,
     also_arrived: bool,
     requester: str,
+    dry_run: bool,
     yes: bool,
 ) -> None:
     """Send results again under the same webhook-id: those of a request that were given up, or all that an endpoint
     missed since a time, also while it was disabled.
 
     \b
-    Examples: trunkline replay dealer-17
-              trunkline replay --endpoint crm --since 2026-12-01T00:00:00Z
+    Examples:
+      trunkline replay dealer-17
+      trunkline replay --endpoint crm --since 2026-12-01T00:00:00Z --dry-run
+      trunkline replay --endpoint crm --since 2026-12-01T00:00:00Z --until 2026-12-02T00:00:00Z
     """
     if (ref is None) == (endpoint is None):
         raise Refusal("say which: the REF of a request, or --endpoint with --since")
@@ -58,28 +62,31 @@ def replay_(
         raise Refusal("--endpoint and --since go together, and --until with them")
     with database(settings()) as engine:
         if ref is not None:
-            _replay_request(engine, ref, also_arrived=also_arrived)
+            _replay_request(engine, ref, also_arrived=also_arrived, dry_run=dry_run)
         elif endpoint is not None and since is not None:
             wanted, start = _range(engine, endpoint, requester, since, until, also_arrived=also_arrived)
-            _replay_range(engine, wanted, start, is_sure=yes)
+            _replay_range(engine, wanted, start, is_sure=yes, dry_run=dry_run)
 
 
-def _replay_request(engine: Engine, ref: str, *, also_arrived: bool) -> None:
+def _replay_request(engine: Engine, ref: str, *, also_arrived: bool, dry_run: bool) -> None:
     def work(session: Session) -> list[dict[str, Any]]:
         wanted = sa.select(Delivery).where(Delivery.request_id == the_request(session, ref).id, has_place())
         if not also_arrived:
             wanted = wanted.where(Delivery.state == DeliveryState.FAILED)
+        if dry_run:
+            return [view(row) for row in session.scalars(wanted.order_by(Delivery.id))]
         rows = session.scalars(wanted.order_by(Delivery.id).with_for_update()).all()
         for row in rows:
             replay(row, time_of(session))
         session.flush()
         return [view(row) for row in rows]
 
-    again = write(engine, work)  # no hint: the relay finds them within a second
+    again = (read if dry_run else write)(engine, work)  # no hint: the relay finds them within a second
+    done = "Would be sent again" if dry_run else "Sent again"
     if wants_json():
         say_json({"data": again})
     else:
-        say("Nothing was given up." if not again else f"Sent again: {', '.join(one['type'] for one in again)}.")
+        say("Nothing was given up." if not again else f"{done}: {', '.join(one['type'] for one in again)}.")
 
 
 def _range(
@@ -99,9 +106,12 @@ def _range(
     return Range(endpoint, since, until or now, also_arrived), now
 
 
-def _replay_range(engine: Engine, wanted: Range, start: datetime, *, is_sure: bool) -> None:
+def _replay_range(engine: Engine, wanted: Range, start: datetime, *, is_sure: bool, dry_run: bool) -> None:
     try:
         found = count_replay(engine, wanted)
+        if dry_run:
+            _say_range(found, wanted)
+            return
         if found and not is_sure and not wants_json() and sys.stdin.isatty():
             warn(f"{found} results go to {wanted.endpoint.url}, {PER_SECOND} a second.")
             click.confirm("Send them?", abort=True, err=True)
@@ -113,3 +123,10 @@ def _replay_range(engine: Engine, wanted: Range, start: datetime, *, is_sure: bo
         say_json({"replayed": sent, "until": until})
     else:
         say(f"{sent} results are sent again, the last at {until}." if sent else "It missed nothing.")
+
+
+def _say_range(found: int, wanted: Range) -> None:
+    if wants_json():
+        say_json({"would_replay": found})
+    else:
+        say(f"{found:,} results would be sent to {wanted.endpoint.url}, {PER_SECOND} a second.")

@@ -6,7 +6,7 @@ Exit status: 0 done; 1 the work ended with failures; 2 bad usage, input or setti
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -21,6 +21,24 @@ from worker.settings import Settings, SettingsError, load
 FAILURES = 1
 BAD_INPUT = 2
 UNREACHABLE = 3
+
+EXIT_STATUS = (
+    "Exit status: 0 done; 1 the work ended with failures; 2 bad usage, input or settings; 3 a service could not be"
+    " reached."
+)
+
+ARGUMENTS: Mapping[str, str] = {
+    "REF": "a request: its id, its number in any format, its custom_id, or the upstream's reference",
+    "BATCH": "a bulk job: its id, or its name, which names the newest of several",
+    "NUMBER": "in any format; or a custom_id, an upstream reference, the id of the number or of its request",
+    "NAME_OR_ID": "an endpoint",
+    "ID": "a key, as `trunkline keys list` shows it",
+    "SWEEP": "its id, as the command said that began it, or `trunkline sweep list`",
+    "FILE": "CSV, NDJSON or JSON; - is standard input",
+    "JSON": "an object; @FILE reads it from there, - from standard input",
+    "NAME=VALUE": "what the upstream's own search takes",
+}
+"""By the name that stands in the usage line."""
 
 _WANTS_JSON = "trunkline.json"
 
@@ -46,7 +64,28 @@ class Unreachable(Refusal):
 
 
 class Command(click.Command):
-    """A command whose faults end it with a sentence and a status, never with a traceback."""
+    """A command whose faults end it with a sentence and a status, never with a traceback, and whose help says what its
+    arguments are and how it ends."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if said := list(self._arguments(ctx)):
+            with formatter.section("Arguments"):
+                formatter.write_dl(said)
+        super().format_options(ctx, formatter)
+
+    def _arguments(self, context: click.Context) -> Iterator[tuple[str, str]]:
+        for parameter in self.get_params(context):
+            if isinstance(parameter, click.Argument):
+                name = parameter.make_metavar(context)
+                meaning = ARGUMENTS.get(name.strip("[].").upper())
+                if meaning is not None:
+                    yield name, meaning
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        if "Exit status" not in (self.help or ""):
+            formatter.write_paragraph()
+            formatter.write_text(EXIT_STATUS)
 
     def invoke(self, context: click.Context) -> Any:
         try:

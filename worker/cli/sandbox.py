@@ -16,5 +16,9 @@ from worker.sandbox.app import serve
 @click.option("--seed", type=int, default=1, show_default=True, help="of everything that is left to chance")
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="a file that keeps its books")
 def sandbox(*, host: str, port: int, seed: int, ledger: Path | None) -> None:
-    """Serve simulated upstreams until Ctrl-C: nothing is bought there."""
+    """Serve simulated upstreams until Ctrl-C: nothing is bought there.
+
+    \b
+    Example: trunkline sandbox
+    """
     serve(host, port, seed=seed, ledger_path=ledger)

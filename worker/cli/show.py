@@ -22,7 +22,13 @@ from worker.explain.happened import what
 @click.argument("ref")
 def show(ref: str) -> None:
     """Show a request with its timeline. REF is its id, its number in any format, its custom_id or the upstream's
-    reference."""
+    reference.
+
+    \b
+    Examples:
+      trunkline show dealer-17
+      trunkline show "02 8074 0801" --json
+    """
 
     def work(session: Session) -> tuple[Request, list[dict[str, Any]]]:
         row = the_request(session, ref)

@@ -60,6 +60,12 @@ def submit(
 
     Every row is checked before the first is taken. The same file sent again, after a crash or by mistake, takes
     each row once.
+
+    \b
+    Examples:
+      trunkline submit dealers.csv --dry-run
+      trunkline submit dealers.csv --watch
+      trunkline submit dealers.csv --name vic --max-numbers 100
     """
     configured = settings()
     with open_file(file) as stream, database(configured) as engine:

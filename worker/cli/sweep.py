@@ -11,6 +11,7 @@ from models import sweep as sweeps
 from models.base import read, write
 from models.clock import time_of
 from models.sweep import OutcomeKind, Sweep, SweepOutcome
+from worker.cli import completing
 from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.output import say, say_fields, say_json, say_table, warn
@@ -20,7 +21,7 @@ from worker.cli.sweeping import summary
 from worker.steering import NotNow
 from worker.sweeping import ACTS
 
-the_one = click.argument("sweep_id", metavar="SWEEP", type=click.UUID)
+the_one = click.argument("sweep_id", metavar="SWEEP", type=click.UUID, shell_complete=completing.sweeps)
 
 
 @click.group("sweep")

@@ -20,6 +20,11 @@ def up(*, sandbox: bool, host: str, port: int, workers: int) -> None:
 
     Uses an embedded database and broker in TRUNKLINE_HOME, or those that TRUNKLINE_DATABASE_URL and
     TRUNKLINE_BROKER_URL name.
+
+    \b
+    Examples:
+      trunkline up
+      trunkline up --sandbox --port 8081 --workers 2
     """
     try:
         home = load().home

@@ -55,7 +55,11 @@ def upstream() -> None:
 @command("status", group=upstream, answers=True)
 def status() -> None:
     """Show for each upstream whether it is set up, whether it is paused and why, how much of its limits is used, and
-    what is open there."""
+    what is open there.
+
+    \b
+    Example: trunkline upstream status
+    """
     configured = settings()
     with database(configured) as engine:
         shown = read(engine, lambda session: _status(session, configured))
@@ -139,7 +143,13 @@ def pause(*, name: str | None, is_all: bool, note: str) -> None:
 @one_or_all
 def resume(*, name: str | None, is_all: bool) -> None:
     """Order there again. Each switch is lifted by itself: --all leaves paused what was paused by name, and where all
-    are paused, to resume one orders nothing."""
+    are paused, to resume one orders nothing.
+
+    \b
+    Examples:
+      trunkline upstream resume avanser
+      trunkline upstream resume --all
+    """
     which, configured = _which(name, is_all), settings()
 
     def work(session: Session) -> tuple[bool, list[switches.Pause]]:

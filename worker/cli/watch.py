@@ -7,6 +7,7 @@ import sys
 import click
 
 from models.base import read
+from worker.cli.completing import batches
 from worker.cli.database import database
 from worker.cli.live.app import Live
 from worker.cli.live.desk import Desk
@@ -19,7 +20,7 @@ from worker.cli.watching import has_failures, summary, watch_all, watch_batch
 
 
 @command("watch", answers=True)
-@click.argument("batch", required=False)
+@click.argument("batch", required=False, shell_complete=batches)
 def watch(batch: str | None) -> None:
     """Follow a BATCH (id or name) until everything of it has ended; or, without one, watch all that there is.
 

@@ -39,6 +39,9 @@ def demo(*, count: int, workers: int, port: int, keep: bool) -> None:
 
     Everything runs on this machine in a temporary folder: database, broker, relay, workers, receiver, the upstream
     and the requester. The exit status is 0 when the books balance and 1 when they do not.
+
+    \b
+    Example: trunkline demo
     """
     console = Console(stderr=wants_json(), highlight=False, soft_wrap=True)
     with demo_home(keep=keep) as home:
