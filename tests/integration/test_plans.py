@@ -18,30 +18,34 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import outage, parking, personal, requester, reservation, spending, upstream
+from models import outage, parking, personal, requester, reservation, spending, sweep, upstream
 from models.base import Base, make_engine, new_id, read, utc_now, write
 from models.batch import Batch
 from models.delivery import Delivery
 from models.inbox import Purpose, keep
 from models.intake import known_keys
+from models.listing import Filters
 from models.request import Kind, Request
 from models.requester import DEFAULT_REQUESTER, Scope
 from models.state import State
+from models.sweep import OutcomeKind
 from tests import services
 from tests.bench.filling import fill
 from tests.factory import KEYRING, make_endpoint, make_requester, make_requests
 from tests.receiver import BODY, Api, csv_file, declared, receiver, row, settings_for
 from tests.working import NAME, ScriptedUpstream, working
-from worker import batch_steering, relay, stock, workflow
+from worker import batch_steering, relay, stock, sweeping, workflow
 from worker.deliver import deliver
 from worker.inbox import read_inbox
 from worker.loop import Loop
+from worker.previewing import preview
 from worker.runtime import Runtime
+from worker.steering import Act
 from worker.upstreams.base import Accepted, Completed, OutcomeUnknown, Rejected
 
 SMALL = {
     "alembic_version", "api_keys", "endpoints", "heartbeats", "outages", "reconciliations", "requesters",
-    "stock_watches", "upstream_pauses",
+    "stock_watches", "sweeps", "upstream_pauses",
 }  # fmt: skip
 """Tables that do not grow with the work."""
 
@@ -260,6 +264,29 @@ def test_what_workers_and_the_relay_look_for_is_found_by_indexes(
         _watch_over(postgresql, now)
     written = {table for said in heard for table in re.findall(r"^\s*UPDATE (\w+)", said)}
     assert written >= {"requests", "deliveries", "inbox"}
+    assert_by_index(postgresql, heard)
+
+
+def test_what_a_sweep_looks_for_is_found_by_indexes(postgresql: Engine, heard: Statements) -> None:
+    batch_id = one(postgresql, sa.and_(Request.state == State.QUEUED, Request.batch_id.is_not(None))).batch_id
+    heard.clear()
+    now = utc_now() + timedelta(days=365)
+    for filters in (
+        Filters(state=State.QUEUED),
+        Filters(upstream=NAME, state=State.FAILED),
+        Filters(reason="upstream_rejected"),
+        Filters(batch_id=batch_id, state=State.QUEUED),
+        Filters(kind=Kind.RELEASE),
+        Filters(q="filled-3"),
+        Filters(contradicted=True),
+        Filters(state=State.FAILED, made_before=now),
+    ):
+        seen = read(postgresql, lambda session, filters=filters: preview(session, None, filters, Act.RETRY, now))  # type: ignore[misc]
+        if seen.matching:
+            ordered = write(postgresql, lambda session, seen=seen: sweeping.order(session, seen, "why", "ada", now))  # type: ignore[misc]
+            assert sweeping.do_portion(postgresql, now, ordered.id) is not None
+            read(postgresql, lambda session, ordered=ordered: sweep.outcomes(session, ordered.id, [OutcomeKind.DONE]))  # type: ignore[misc]
+    assert any("sweep_outcomes" in said for said in heard)
     assert_by_index(postgresql, heard)
 
 

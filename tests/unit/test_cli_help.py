@@ -11,9 +11,12 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from worker.cli import main
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
 EXAMPLE = re.compile(r"^\s*(?:Examples?:)?\s*(trunkline\s.*)$")
 
@@ -87,21 +90,42 @@ def test_completion_is_printed_for_each_shell(shell: str) -> None:
     assert f"_TRUNKLINE_COMPLETE={shell}_complete" in said
 
 
-def test_bash_completes_commands_options_and_upstreams() -> None:
-    script = subprocess.run(
-        [sys.executable, "-m", "worker.cli", "completion", "bash"], capture_output=True, text=True, check=True
-    ).stdout
+@pytest.mark.parametrize(
+    ("words", "typed", "offered"),
+    [
+        ([], "up", {"up", "upstream"}),
+        (["list", "--upstream"], "av", {"avanser"}),
+        (["cancel"], "--older", {"--older-than"}),
+        (["cancel", "--older-than"], "2", {"2s", "2m", "2h", "2d"}),
+        (["sweep"], "p", {"pause"}),
+    ],
+)
+def test_tab_offers_commands_options_and_what_they_take(words: list[str], typed: str, offered: set[str]) -> None:
+    found = BashComplete(main, {}, "trunkline", "_TRUNKLINE_COMPLETE").get_completions(words, typed)
+    assert {item.value for item in found} == offered
+
+
+def test_what_is_printed_for_bash_works_in_a_bash() -> None:
+    script = CliRunner().invoke(main, ["completion", "bash"], prog_name="trunkline").stdout
     function = re.search(r"complete .*-F (\w+) trunkline", script)
     assert function is not None
-    tries = {"up": "upstream", "list --upstream av": "avanser", "cancel --older": "--older-than", "sweep p": "pause"}
-    for typed, offered in tries.items():
-        words = ["trunkline", *typed.split()]
-        asked = (
-            f'trunkline() {{ "{sys.executable}" -c "from worker.cli import main; main(prog_name=\'trunkline\')"; }}\n'
-            # The script runs the program by `env`, which knows no functions.
-            f"{script.replace('env COMP_WORDS', 'COMP_WORDS')}\n"
-            f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}\n"
-            f'{function[1]} trunkline; printf "%s\\n" "${{COMPREPLY[@]}}"\n'
-        )
-        run = subprocess.run(["/bin/bash", "-c", asked], capture_output=True, text=True, check=True)
-        assert offered in run.stdout.split(), run.stderr
+    program = f"{sys.executable} -c \"from worker.cli import main; main(prog_name='trunkline')\""
+    asked = (
+        f"trunkline() {{ {program}; }}\n"
+        f"{script.replace('env COMP_WORDS', 'COMP_WORDS')}\n"  # env runs programs, and here it is a function
+        "COMP_WORDS=(trunkline list --upstream av); COMP_CWORD=3\n"
+        f'{function[1]} trunkline; printf "%s\\n" "${{COMPREPLY[@]}}"\n'
+    )
+    run = subprocess.run(["/bin/bash", "-c", asked], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["avanser"], run.stderr
+
+
+def test_every_command_that_the_readme_shows_is_one_that_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chapter = README.partition("### On call, at the command line")[2].partition("\n#")[0]
+    lines = [line for line in chapter.splitlines() if line.startswith("trunkline ")]
+    assert len(lines) > 5
+    for line in lines:
+        parse(main, shlex.split(line, comments=True)[1:], "trunkline")
