@@ -33,6 +33,7 @@ ARGUMENTS: Mapping[str, str] = {
     "NUMBER": "in any format; or a custom_id, an upstream reference, the id of the number or of its request",
     "NAME_OR_ID": "an endpoint",
     "ID": "a key, as `trunkline keys list` shows it",
+    "USER": "as it is typed to sign in; capitals make no difference",
     "SWEEP": "its id, as the command said that began it, or `trunkline sweep list`",
     "FILE": "CSV, NDJSON or JSON; - is standard input",
     "JSON": "an object; @FILE reads it from there, - from standard input",

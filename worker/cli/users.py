@@ -29,7 +29,7 @@ def users() -> None:
 
 
 @command("create", group=users, answers=True)
-@click.argument("name")
+@click.argument("name", metavar="USER")
 @click.option("--role", type=ROLES, default=Role.VIEWER.value, show_default=True)
 @click.option("--password-stdin", is_flag=True, help="read the password from standard input")
 @click.option("--no-password", is_flag=True, help="signs in through a proxy alone")
@@ -50,7 +50,7 @@ def create(*, name: str, role: str, password_stdin: bool, no_password: bool) -> 
         return made
 
     if not people.normal(name):
-        raise Refusal("NAME: is empty")
+        raise Refusal("USER: is empty")
     with database(settings()) as engine:
         try:
             made = write(engine, work)
@@ -65,10 +65,14 @@ def create(*, name: str, role: str, password_stdin: bool, no_password: bool) -> 
 
 
 @command("password", group=users, answers=True)
-@click.argument("name")
+@click.argument("name", metavar="USER")
 @click.option("--password-stdin", is_flag=True, help="read the password from standard input")
 def password_(*, name: str, password_stdin: bool) -> None:
-    """Give a user another password. Every session of the user ends."""
+    """Give a user another password. Every session of the user ends.
+
+    \b
+    Example: trunkline users password ann
+    """
     password, is_made = _password(name, from_stdin=password_stdin)
     try:
         stored = hashed(password, name)
@@ -82,30 +86,46 @@ def password_(*, name: str, password_stdin: bool) -> None:
 
 
 @command("role", group=users, answers=True)
-@click.argument("name")
+@click.argument("name", metavar="USER")
 @click.argument("role", type=ROLES)
 def role_(*, name: str, role: str) -> None:
-    """Give a user another role, from the next click on."""
+    """Give a user another role, from the next click on.
+
+    \b
+    Example: trunkline users role ann operator
+    """
     _tell(_change(name, "user.role", lambda row, _: people.change_role(row, Role(role)), role=role))
 
 
 @command("disable", group=users, answers=True)
-@click.argument("name")
+@click.argument("name", metavar="USER")
 def disable(name: str) -> None:
-    """Let a user in no more. Every session ends at once."""
+    """Let a user in no more. Every session ends at once.
+
+    \b
+    Example: trunkline users disable ann
+    """
     _tell(_change(name, "user.disable", lambda row, session: people.disable(row, time_of(session))))
 
 
 @command("enable", group=users, answers=True)
-@click.argument("name")
+@click.argument("name", metavar="USER")
 def enable(name: str) -> None:
-    """Let a user in again."""
+    """Let a user in again.
+
+    \b
+    Example: trunkline users enable ann
+    """
     _tell(_change(name, "user.enable", lambda row, _: people.enable(row)))
 
 
 @command("list", group=users, answers=True)
 def list_() -> None:
-    """List the users."""
+    """List the users.
+
+    \b
+    Example: trunkline users list
+    """
     with database(settings()) as engine:
         rows = [_view(row) for row in read(engine, people.every)]
     if wants_json():
