@@ -19,19 +19,23 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from models import outage, parking, personal, requester, reservation, spending, sweep, upstream
+from models import user as people
 from models.base import Base, make_engine, new_id, read, utc_now, write
 from models.batch import Batch
 from models.delivery import Delivery
 from models.inbox import Purpose, keep
 from models.intake import known_keys
 from models.listing import Filters
+from models.number import Number
 from models.request import Kind, Request
 from models.requester import DEFAULT_REQUESTER, Scope
 from models.state import State
 from models.sweep import OutcomeKind
+from models.user import Role
 from tests import services
 from tests.bench.filling import fill
 from tests.factory import KEYRING, make_endpoint, make_requester, make_requests
+from tests.integration.console import Browser, make_user
 from tests.receiver import BODY, Api, csv_file, declared, receiver, row, settings_for
 from tests.working import NAME, ScriptedUpstream, working
 from worker import batch_steering, relay, stock, sweeping, workflow
@@ -79,6 +83,8 @@ STOPPERS = {"Sort", "Aggregate", "Hash", "Hash Join"}
 RUNS = 7
 """Of a prepared statement. Five are planned with their values; then PostgreSQL compares what a plan for any values
 would cost."""
+
+VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -195,6 +201,36 @@ def test_what_is_asked_over_http_is_found_by_indexes(api: Api, postgresql: Engin
     urls, asked = api.app.url_map.bind(""), [path.partition("?")[0] for path in [*questions, *others]]
     routes = {urls.match(path, "GET", return_rule=True)[0].rule for path in asked}
     assert {one.path for one in declared() if one.method == "GET"} == routes | ELSEWHERE
+    assert_by_index(postgresql, heard)
+
+
+def test_what_the_console_asks_is_found_by_indexes(api: Api, postgresql: Engine, heard: Statements) -> None:
+    completed, failed = (one(postgresql, Request.state == state) for state in (State.COMPLETED, State.FAILED))
+    make_user(postgresql, f"ann-{new_id()}", Role.ADMIN)
+    (delivery,) = read(postgresql, lambda session: session.scalars(sa.select(Delivery).limit(1)).all())
+    (number,) = read(postgresql, lambda session: session.scalars(sa.select(Number).limit(1)).all())
+    endpoint = make_endpoint(postgresql, make_requester(postgresql), "https://crm.example/", name=str(new_id()))
+    visitor = Browser(api.app.test_client())
+    visitor.sign_in(read(postgresql, lambda session: people.every(session)[0].name))
+    heard.clear()
+    known = {
+        "request_id": failed.id, "batch_id": completed.batch_id, "delivery_id": delivery.id, "number_id": number.id,
+        "endpoint_id": endpoint.id, "number": completed.number, "upstream": "avanser", "name": "cancel",
+    }  # fmt: skip
+    narrowed = [
+        *(f"state={state.value}" for state in State), *(f"kind={kind.value}" for kind in Kind),
+        "upstream=avanser", "reason=upstream_rejected", "contradicted=true", "older_than=1+day", "requester=another",
+        f"batch={completed.batch_id}", "state=failed&upstream=avanser&reason=upstream_rejected",
+        *(f"q={quote(str(name), safe='')}" for name in (completed.number, "(03) 8000 0001", "filled-3", "nobody")),
+    ]  # fmt: skip
+    for path in ["/overview", *(f"/requests?{one}{more}" for one in narrowed for more in ("", f"&cursor={failed.id}"))]:
+        assert visitor.get(path).status_code in (200, 302), path
+    for act in ("retry", "resolve_failed"):
+        assert visitor.get(f"/sweeps/new?act={act}&state=failed&upstream=avanser").status_code == 200
+    for rule in api.app.url_map.iter_rules():
+        path = VARIABLE.sub(lambda found: quote(str(known.get(found[1], "?")), safe=""), rule.rule)
+        if rule.endpoint.startswith("console.") and "GET" in (rule.methods or ()) and "%3F" not in path:
+            assert visitor.get(path.removeprefix("/console")).status_code != 500, path
     assert_by_index(postgresql, heard)
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from models import migrations
+from models import migrations, user
+from models.base import make_engine, read
 from worker import hints
 from worker.app import RELAY, configure
 from worker.embedded import EmbeddedBroker
@@ -150,7 +151,16 @@ class Stack:
             hints.waiting(RELAY)
         except Exception as error:  # noqa: BLE001 -- each transport has errors of its own; all mean the same here
             found.append(f"the broker does not answer, so nothing is worked on: {type(error).__name__}")
+        if self.settings.environment.console and not self._has_users():
+            found.append("nobody can sign in to the console yet: trunkline users create YOUR-NAME --role admin")
         return found
+
+    def _has_users(self) -> bool:
+        engine = make_engine(self.settings.database_url)
+        try:
+            return bool(read(engine, user.every))
+        finally:
+            engine.dispose()
 
     def stop(self) -> None:
         self.supervisor.stop()

@@ -16,7 +16,7 @@ from rich.table import Table
 from models.state import State
 from worker.cli.demo.books import Books
 from worker.cli.demo.dealers import STORY, bad_customers
-from worker.cli.demo.run import Course, Demo, demo_home
+from worker.cli.demo.run import USER, Course, Demo, demo_home
 from worker.cli.run import command, wants_json
 from worker.cli.stack import free_port
 from worker.supervisor import Interrupted, StartFailed
@@ -64,6 +64,7 @@ def demo(*, count: int, workers: int, port: int, keep: bool) -> None:
 def _play(run: Demo, console: Console, count: int) -> bool:
     console.print(f"[bold]Trunkline demo[/bold]: {count} dealers want a number. The weather: {STORY}.")
     run.start()
+    console.print(f"each one's story: {run.stack.address.url}/console (sign in as {USER} with {run.password})")
     without_stock, barred = bad_customers(count)
     path = run.submit(count)
     console.print(f"took {path.name}: {count} rows, {without_stock} of them where there is no number, {barred} barred")

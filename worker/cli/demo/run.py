@@ -19,18 +19,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import counter, endpoint, requester
+from models import counter, endpoint, requester, user
 from models.base import make_engine, read, write
 from models.clock import make_clock, time_of
 from models.endpoint import EventType
 from models.request import Request
 from models.requester import DEFAULT_REQUESTER, Scope
 from models.state import OPEN, State
+from models.user import Role
 from worker import bulk, hints
 from worker.cli.demo.books import Books, Sandbox
 from worker.cli.demo.dealers import SCRIPT, write_csv
 from worker.cli.stack import Address, Stack
 from worker.intake import Intake
+from worker.passwords import hashed, new_password
 from worker.results import as_csv
 
 LONGEST = timedelta(minutes=10)
@@ -45,6 +47,9 @@ PATIENCE = {
     "TRUNKLINE_BACKOFF_BASE": "1",
     "TRUNKLINE_DELIVERY_BACKOFF": "1,2,4,8,16",
 }
+
+USER = "demo"
+"""Who may sign in to the console while the demo runs."""
 
 RESULTS = "crm"
 """The requester's endpoint, and its name at the sandbox."""
@@ -90,6 +95,7 @@ class Demo:
         self.engine: Engine = make_engine(self.stack.settings.database_url, keyring=self.stack.settings.keyring)
         self.batch_id = UUID(int=0)
         self.api_key = ""
+        self.password = new_password()
         self.submitted_at = 0.0
 
     def start(self) -> None:
@@ -101,6 +107,7 @@ class Demo:
     def _set_up_requester(self, session: Session) -> str:
         now = time_of(session)
         owner = requester.find_or_make(session, DEFAULT_REQUESTER, now)
+        user.create(session, USER, Role.ADMIN, hashed(self.password, USER), now)
         _, self.api_key = requester.create_key(session, owner, "demo", list(Scope), now)
         url = f"{self.stack.sandbox.url}/requester/{RESULTS}" if self.stack.sandbox else ""
         return endpoint.create(session, owner, RESULTS, url, frozenset(EventType), now).secret or ""
