@@ -1,6 +1,13 @@
 """The live screen, driven by its keys as a person does."""
 
 import asyncio
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
@@ -207,3 +214,28 @@ def test_help_opens_and_closes_and_q_quits(held: Cli) -> None:
         await until(pilot, lambda: not pilot.app.is_running)
 
     drive(held, steps)
+
+
+def test_off_a_terminal_it_follows_to_the_end_as_ever(held: Cli) -> None:
+    assert "3 requests: 3 held. Those held wait for a person" in held.run("watch").stdout
+    assert held.json("watch")["counts"]["held"] == 3
+
+
+def test_on_a_terminal_it_opens_shows_the_figures_and_quits(held: Cli) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    seen = bytearray()
+    command = [sys.executable, "-m", "worker.cli", "watch"]
+    given = os.environ | {"TERM": "xterm-256color"}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=given) as running:
+        os.close(theirs)
+        try:
+            while chunk := os.read(ours, 65_536):
+                if b"avanser" in seen and b"telmetrics" in seen and running.poll() is None:
+                    os.write(ours, b"q")
+                seen += chunk
+        except OSError:  # its end of the terminal is closed
+            pass
+        assert running.wait(60) == 0
+    os.close(ours)
+    assert b"What wants a person" in seen

@@ -39,7 +39,7 @@ def watch(batch: str | None) -> None:
     not be reached.
     """
     configured = settings()
-    if batch is None and not wants_json() and sys.stdin.isatty() and sys.stdout.isatty():
+    if batch is None and not wants_json() and all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)):
         with database(configured) as engine:
             Live(Desk(engine, configured)).run()
         return
