@@ -30,7 +30,10 @@ from worker.loop import Loop
 from worker.pausing import pause_where_needed
 from worker.picking import Picker
 from worker.runtime import Runtime
+from worker.upstreams import exchange
 from worker.upstreams.base import (
+    Accepted,
+    Completed,
     Order,
     OutcomeUnknown,
     Stopped,
@@ -40,6 +43,7 @@ from worker.upstreams.base import (
     Upstream,
     WrongAccount,
 )
+from worker.upstreams.exchange import Exchange, exchanges
 from worker.upstreams.http import may_send
 
 log = logging.getLogger(__name__)
@@ -60,6 +64,7 @@ class Result:
     outcome: Outcome
     latency: timedelta
     at: datetime
+    heard: Sequence[Exchange] = ()  # what was said on the wire
 
 
 def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES) -> bool:
@@ -200,6 +205,8 @@ async def _ask(
     clock, switches = runtime.clock, runtime.switches
     began = clock.monotonic()
     outcome: Outcome
+    heard: list[Exchange] = []
+    exchanges.set(heard)
     try:
         if claim.step is Step.LOOK_UP:
             outcome = await client.look_up(order, within)
@@ -218,7 +225,7 @@ async def _ask(
         # nobody knows: looking is right, ordering again is not.
         log.exception("the client of %s failed on request %s", client.name, order.request_id)
         outcome = _our_fault(claim, error)
-    return Result(claim, outcome, timedelta(seconds=clock.monotonic() - began), clock.now())
+    return Result(claim, outcome, timedelta(seconds=clock.monotonic() - began), clock.now(), heard)
 
 
 def _our_fault(claim: Claim, error: Exception) -> Outcome:
@@ -262,6 +269,8 @@ def _attempt(result: Result) -> Entry:
         "answer": name_of(result.outcome),
         "latency_ms": round(result.latency.total_seconds() * 1000, 1),
     }
+    if result.heard and not isinstance(result.outcome, Accepted | Completed):  # of what went well there is too much
+        data["exchanges"] = exchange.view(result.heard)
     said = str(result.outcome) if isinstance(result.outcome, Exception) else getattr(result.outcome, "detail", None)
     return Entry(result.claim.request.id, result.at, EventKind.ATTEMPT, "worker", detail=said, data=data)
 

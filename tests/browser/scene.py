@@ -167,7 +167,8 @@ def _surround(session: Session, now: datetime, ill: Endpoint, done: UUID, held: 
 
 def _evidence(held: UUID, now: datetime) -> list[Entry]:
     attempt = {"call": "submit", "attempt": 1, "answer": "accepted", "latency_ms": 312.4}
-    look = {"call": "look_up", "attempt": 1, "answer": "progress", "latency_ms": 188.0}
+    said = {"request": "GET /requests", "sent": None, "status": 200, "answer": '{"status": {"code": 200}}'}
+    look = {"call": "look_up", "attempt": 1, "answer": "progress", "latency_ms": 188.0, "exchanges": [said]}
     return [
         Entry(held, now - timedelta(minutes=40), EventKind.ATTEMPT, "worker", detail="acknowledged", data=attempt),
         Entry(held, now - timedelta(minutes=12), EventKind.ATTEMPT, "worker", detail="still in progress", data=look),

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from models.state import Reason
 from worker.upstreams.base import Misconfigured, OutcomeUnknown, Stopped, Unavailable
+from worker.upstreams.exchange import MOST_BYTES, Exchange, note
 from worker.upstreams.http import MOST_BODY, Http, NoAnswer, NotSent, Reply
 
 MOST_RETRY_AFTER = timedelta(hours=1)
@@ -83,9 +84,11 @@ class Asker:
         except NotSent as stopped:
             raise Stopped(str(stopped)) from None
         except NoAnswer as failure:
+            note(Exchange(question.method, question.path, question.document, None, str(failure).encode()))
             if failure.sent:
                 raise question.unclear(str(failure)) from None
             raise Unavailable(str(failure)) from None
+        note(Exchange(question.method, question.path, question.document, reply.status, reply.body[: MOST_BYTES + 1]))
         judge(question, reply.status, reply.headers)
         return reply
 
