@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -15,8 +16,11 @@ LONGEST = 256
 
 _HASHER = PasswordHasher()
 
-_NOBODYS = _HASHER.hash(secrets.token_urlsafe(32))
-"""Compared against where there is no such user, so that the time an answer takes tells nothing."""
+
+@cache
+def _nobodys() -> str:
+    """Compared against where there is no such user, so that the time an answer takes tells nothing."""
+    return _HASHER.hash(secrets.token_urlsafe(32))
 
 
 class BadPassword(ValueError):
@@ -42,7 +46,7 @@ def hashed(password: str, name: str) -> str:
 def is_right(stored: str | None, password: str) -> bool:
     """Takes as long for a user who is not there, or has no password."""
     try:
-        _HASHER.verify(stored or _NOBODYS, password[:LONGEST])
+        _HASHER.verify(stored or _nobodys(), password[:LONGEST])
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None
