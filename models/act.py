@@ -36,7 +36,7 @@ class Filters:
     """What a list of acts is narrowed to; None is "any"."""
 
     actor: str | None = None
-    act: str | None = None
+    act: str | None = None  # `batch.pause`, or `batch` for all that is done to batches
     subject: str | None = None
 
 
@@ -50,14 +50,46 @@ def record(
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down an act, in the transaction that does it: what is not done is not recorded, nor the other way."""
-    row = Act(id=new_id(), at=now, actor=actor, act=act, subject=str(subject), reason=reason, data=dict(data or {}))
+    _add(session, new_id(), actor, act, subject, now, reason, data)
+
+
+def record_once(
+    session: Session,
+    id_: UUID,
+    actor: str,
+    act: str,
+    subject: str | UUID,
+    now: datetime,
+    reason: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """As `record`, for a transaction that may be committed twice: an act whose id is there already stands."""
+    if session.get(Act, id_) is None:
+        _add(session, id_, actor, act, subject, now, reason, data)
+
+
+def _add(
+    session: Session,
+    id_: UUID,
+    actor: str,
+    act: str,
+    subject: str | UUID,
+    now: datetime,
+    reason: str | None,
+    data: Mapping[str, Any] | None,
+) -> None:
+    row = Act(id=id_, at=now, actor=actor, act=act, subject=str(subject), reason=reason, data=dict(data or {}))
     session.add(row)
     session.flush()
 
 
 def conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
-    wanted = {Act.actor: filters.actor, Act.act: filters.act, Act.subject: filters.subject}
-    return [column == value for column, value in wanted.items() if value is not None]
+    wanted = {Act.actor: filters.actor, Act.subject: filters.subject}
+    found = [column == value for column, value in wanted.items() if value is not None]
+    if filters.act is not None:
+        of_a_kind = Act.act.startswith(f"{filters.act}.", autoescape=True)
+        found.append(Act.act == filters.act if "." in filters.act else of_a_kind)
+    return found
 
 
 def view(row: Act) -> dict[str, Any]:

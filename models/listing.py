@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import lookup
+from models.act import Act
 from models.call import Call
 from models.inbox import Received
 from models.message import Message
@@ -26,7 +27,7 @@ LONGEST_PAGE = 1_000
 AT_ONCE = 200
 """Requesters asked about in one statement; SQLite takes up to 500 parts of one."""
 
-Row = TypeVar("Row", Request, Number, Call, Message, Received)
+Row = TypeVar("Row", Request, Number, Call, Message, Received, Act)
 
 
 class BadCursor(Exception):

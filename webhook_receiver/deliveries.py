@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from models.base import read, write
-from models.delivery import Delivery, DeliveryState, has_place, in_state, replay, view
+from models.delivery import Delivery, DeliveryState, has_place, in_state, view
 from models.delivery_attempt import attempts_of
 from models.requester import Caller, Scope
 from webhook_receiver import schemas
@@ -19,7 +19,9 @@ from webhook_receiver.context import here
 from webhook_receiver.operations import Answer, Api
 from webhook_receiver.problems import not_found
 from webhook_receiver.queries import PageQuery, page
+from webhook_receiver.requests import actor_of
 from worker import hints
+from worker.replaying import replay_one
 
 deliveries = Api("deliveries")
 
@@ -71,8 +73,7 @@ def replay_delivery(caller: Caller, delivery_id: UUID) -> ResponseReturnValue:
         row = session.scalar(statement)
         if row is None or row.requester_id != caller.requester_id:
             raise not_found()
-        replay(row, now)
-        session.flush()
+        replay_one(session, row, actor_of(caller), now)
         return row
 
     row = write(here().engine, work)

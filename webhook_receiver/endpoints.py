@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import flask
@@ -19,17 +18,7 @@ from sqlalchemy.orm import Session
 from models import delivery
 from models.base import read, rfc3339, write
 from models.delivery import Delivery
-from models.endpoint import (
-    LONGEST_GRACE,
-    OLD_SECRET_SIGNS_FOR,
-    Endpoint,
-    EventType,
-    create,
-    disable,
-    enable,
-    rotate,
-    view,
-)
+from models.endpoint import LONGEST_GRACE, OLD_SECRET_SIGNS_FOR, Endpoint, EventType, view
 from models.replaying import Range, last_due_at
 from models.requester import Caller, Requester, Scope
 from webhook_receiver import schemas
@@ -38,7 +27,10 @@ from webhook_receiver.context import here
 from webhook_receiver.operations import JSON, Answer, Api
 from webhook_receiver.problems import Problem, bad_parameters, invalid, not_found
 from webhook_receiver.queries import Moment, PageQuery, Query, page
+from webhook_receiver.requests import actor_of
+from worker import endpoint_steering as steering
 from worker import hints
+from worker.endpoint_steering import Wanted
 from worker.fault import Fault
 from worker.intake.examine import wrong_destination
 from worker.replaying import TooMany, replay
@@ -117,14 +109,13 @@ def create_endpoint(caller: Caller) -> ResponseReturnValue:
     """Register an endpoint. The answer holds its secret, which is not shown again."""
     said = read_model(NewEndpoint)
     _require_good(said.url)
-    name = said.name or str(urlsplit(said.url).hostname)
-    types = frozenset(said.types or EventType)
+    wanted = Wanted(said.url, said.name, frozenset(said.types or EventType), said.description)
 
     def work(session: Session) -> Endpoint:
         requester = session.get_one(Requester, caller.requester_id)
-        return create(session, requester, name, said.url, types, here().clock.now(), said.description or None)
+        return steering.create(session, requester, wanted, actor_of(caller))
 
-    endpoint = _written(work, name)
+    endpoint = _written(work, said.name or steering.host(said.url))
     return flask.jsonify(view(endpoint) | {"secret": endpoint.secret}), 201
 
 
@@ -166,24 +157,19 @@ def change_endpoint(caller: Caller, endpoint_id: UUID) -> ResponseReturnValue:
 
     def work(session: Session) -> Endpoint:
         endpoint = _own(session, caller, endpoint_id, is_locked=True)
-        _change(session, endpoint, said, f"disabled by key {caller.key_id}", here().clock.now())
-        session.flush()
+        _change(session, endpoint, said, actor_of(caller))
         return endpoint
 
     return flask.jsonify(view(_written(work, said.name)))
 
 
-def _change(session: Session, endpoint: Endpoint, said: EndpointChange, reason: str, now: datetime) -> None:
-    endpoint.url = said.url or endpoint.url
-    endpoint.name = said.name or endpoint.name
-    if said.types is not None:
-        endpoint.types = sorted(set(said.types))
-    if said.description is not None:
-        endpoint.description = said.description or None
+def _change(session: Session, endpoint: Endpoint, said: EndpointChange, actor: str) -> None:
+    types = None if said.types is None else frozenset(said.types)
+    steering.change(session, endpoint, Wanted(said.url, said.name, types, said.description), actor)
     if said.disabled:
-        disable(endpoint, reason, now)
+        steering.disable(session, endpoint, actor)
     elif said.disabled is not None:
-        enable(session, endpoint)
+        steering.enable(session, endpoint, actor)
 
 
 def _own(session: Session, caller: Caller, endpoint_id: UUID, *, is_locked: bool = False) -> Endpoint:
@@ -219,7 +205,7 @@ def rotate_secret(caller: Caller, endpoint_id: UUID) -> ResponseReturnValue:
 
     def work(session: Session) -> Endpoint:
         endpoint = _own(session, caller, endpoint_id, is_locked=True)
-        rotate(session, endpoint, here().clock.now() + timedelta(seconds=said.grace_seconds))
+        steering.rotate(session, endpoint, timedelta(seconds=said.grace_seconds), actor_of(caller))
         return endpoint
 
     endpoint = write(here().engine, work)
@@ -238,7 +224,7 @@ def test_endpoint(caller: Caller, endpoint_id: UUID) -> ResponseReturnValue:
 
     def work(session: Session) -> Delivery:
         endpoint = _in_use(session, caller, endpoint_id)
-        return delivery.file_test(session, endpoint, here().clock.now())
+        return steering.test(session, endpoint, actor_of(caller))
 
     row = write(here().engine, work)
     hints.deliveries()
@@ -265,7 +251,8 @@ def replay_endpoint(caller: Caller, query: ReplayQuery, endpoint_id: UUID) -> Re
         raise bad_parameters({"since": "must be before now, and before `until`"})
     endpoint = read(here().engine, lambda session: _in_use(session, caller, endpoint_id))
     try:
-        sent = replay(here().engine, Range(endpoint, query.since, until, query.state == "all"), start)
+        wanted = Range(endpoint, query.since, until, query.state == "all")
+        sent = replay(here().engine, wanted, start, actor_of(caller))
     except TooMany as error:
         raise bad_parameters({"since": str(error)}) from None
     hints.deliveries()

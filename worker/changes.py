@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models.base import read, write
+from models import act
+from models.base import new_id, read, write
 from models.intake import Taken, known_keys
 from models.number import Number
 from models.request import Kind, Request
@@ -36,6 +37,7 @@ class Asking:
     key: str | None
     actor: str
     now: datetime
+    why: str | None = None  # for the audit
 
 
 def change(asking: Asking, number: Number, wishes: Mapping[str, Any]) -> Taken:
@@ -102,12 +104,18 @@ def _open_release(engine: Engine, number: Number) -> Request | None:
 
 def _take(asking: Asking, number: Number, kind: Kind, wishes: Mapping[str, Any], *, release_now: bool = False) -> Taken:
     body = {**wishes, "upstream": number.upstream, "kind": kind.value, "number": number.number}
+    act_id, name = new_id(), "number.change" if kind is Kind.UPDATE else "number.release"
+
+    def note(session: Session, taken: Taken) -> None:
+        told = {"upstream": number.upstream, "request": str(taken.id)}
+        act.record_once(session, act_id, asking.actor, name, number.number, asking.now, asking.why, told)
+
     return asking.intake.take_one(
-        number.requester_id, body, asking.key, asking.now, asking.actor, release_now=release_now
+        number.requester_id, body, asking.key, asking.now, asking.actor, release_now=release_now, note=note
     )
 
 
 def _hasten(session: Session, release: Taken, asking: Asking) -> None:
     row = session.get(Request, release.id)
     if row is not None and row.state is State.QUEUED:
-        steering.hasten(session, row.id, asking.actor, asking.now)
+        steering.hasten(session, row.id, asking.actor, asking.now, asking.why)

@@ -6,8 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
-from models.base import read, write
+from models import act, delivery
+from models.base import read, rfc3339, write
+from models.delivery import Delivery
 from models.replaying import MOST, PORTION, Range, count, send_filed, send_missed
 
 
@@ -26,13 +29,19 @@ def count_replay(engine: Engine, wanted: Range) -> int:
     return found
 
 
-def replay(engine: Engine, wanted: Range, start: datetime) -> int:
+def replay(engine: Engine, wanted: Range, start: datetime, actor: str, why: str | None = None) -> int:
     """Make due from `start` on, some each second, what the range holds; returns how many.
 
     Asked for again after it broke off, it goes on with what is left, and sends what it had reached once more. Raises
     TooMany.
     """
-    count_replay(engine, wanted)
+    found = count_replay(engine, wanted)
+    if not found:
+        return 0
+    told = {"since": rfc3339(wanted.since), "until": rfc3339(wanted.until), "results": found}
+    told |= {"state": "all" if wanted.also_delivered else "failed"}
+    # Before its portions, each of which is a transaction: what was begun is known, also where it breaks off.
+    write(engine, lambda session: act.record(session, actor, "endpoint.replay", wanted.endpoint.id, start, why, told))
     sent = 0
     for send in (send_filed, send_missed):
         after, is_over = UUID(int=0), False
@@ -45,3 +54,10 @@ def replay(engine: Engine, wanted: Range, start: datetime) -> int:
             is_over = len(ids) < PORTION
             after = ids[-1] if ids else after
     return sent
+
+
+def replay_one(session: Session, row: Delivery, actor: str, now: datetime, why: str | None = None) -> None:
+    """Send one result again under the same id, whether or not it arrived. For a row that the caller has locked."""
+    delivery.replay(row, now)
+    told = {} if row.request_id is None else {"request": str(row.request_id)}
+    act.record(session, actor, "delivery.replay", row.id, now, why, told | {"type": row.type})

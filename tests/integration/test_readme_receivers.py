@@ -142,7 +142,7 @@ def test_a_receiver_from_the_readme_verifies_retries_rotation_and_replay(
         deliver(runtime)
         assert states(engine) == [arrived] * 2, "the old secret signs too"
         now = utc_now() + timedelta(seconds=1)
-        assert replay(engine, Range(place, now - timedelta(days=1), now, also_delivered=True), utc_now()) == 2
+        assert replay(engine, Range(place, now - timedelta(days=1), now, also_delivered=True), utc_now(), "test") == 2
         let_pass(engine, timedelta(seconds=2 / replaying.PER_SECOND))
         deliver(runtime)
         assert states(engine) == [arrived] * 2

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from models.act import Act
 from models.base import make_engine, read, utc_now, write
 from models.delivery import Delivery
 from models.number import Number
@@ -80,6 +81,10 @@ class Desk:
         """Of findings by kind, none of nought."""
         counts = self.report()["counts"]
         return {kind: counts[kind] for kind in FindingKind if counts[kind]}
+
+    def acts(self) -> list[tuple[str, str, str | None]]:
+        """The audit: what was done to which number, and why."""
+        return [(row.act, row.subject, row.reason) for row in every(self.engine, Act)]
 
     def held(self) -> dict[str, Number]:
         return {row.number: row for row in every(self.engine, Number) if row.released_at is None}
@@ -260,6 +265,7 @@ def test_an_order_that_did_land_is_found_by_its_key_and_completes_its_request(de
     assert (row.state, row.reason, row.number) == (State.COMPLETED, Reason.BY_PERSON, number)
     assert "seen at the portal" in str(row.detail)
     assert history(desk.engine, lost)[-1]["actor"].startswith("cli")
+    assert desk.acts() == [("number.adopt", number, "seen at the portal")]
     (held,) = desk.held().values()
     assert (held.number, held.request_id, held.configuration) == (number, lost, desk.subject.spec)
     assert desk.counts() == {"drift": 1}  # it was not ordered in the words of the request
@@ -371,6 +377,7 @@ def test_an_orphan_is_given_up_by_a_release_that_is_seen_until_it_is_gone(desk: 
     assert {one["number"] for one in desk.report()["findings"]} == {other}
     (again,) = desk.reconcile("--release", number, "--yes", status=1)["data"]
     assert not again["done"]
+    assert desk.acts() == [("number.release", number, None)]
     assert carry_on(desk.runtime, desk.subject, release.id).state is State.COMPLETED
     eventually(lambda: not desk.vendor.lists(number))
     assert all(desk.vendor.lists(str(one)) for one in (kept.number, other))
@@ -399,6 +406,7 @@ def test_a_ghost_is_forgotten_and_its_history_says_by_whom(desk: Desk) -> None:
     (done,) = desk.reconcile("--forget", gone.number, "--note", "ported away")["data"]
     assert done["request"] == str(gone.id)
     assert list(desk.held()) == [kept.number]
+    assert desk.acts() == [("number.forget", gone.number, "ported away")]
     last = history(desk.engine, gone.id)[-1]
     assert (last["reason"], "ported away" in last["detail"]) == ("forgotten", True)
     assert desk.report(status=0)["findings"] == []
@@ -409,6 +417,7 @@ def test_what_was_asked_for_is_asked_for_once_more(desk: Desk) -> None:
     desk.vendor.change(str(bought.number))
     eventually(lambda: desk.reconcile(status=1)["data"][0]["findings"])
     (done,) = desk.reconcile("--apply", bought.number)["data"]
+    assert desk.acts() == [("number.change", bought.number, None)]
     update = carry_on(desk.runtime, desk.subject, UUID(done["request"]))
     assert (update.kind, update.state) == (Kind.UPDATE, State.COMPLETED)
     eventually(lambda: not desk.report(status=0)["findings"])

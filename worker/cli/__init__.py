@@ -37,6 +37,7 @@ COMMANDS = {
     "reconcile": "worker.cli.reconcile:reconcile_",
     "keys": "worker.cli.keys:keys",
     "users": "worker.cli.users:users",
+    "audit": "worker.cli.audit:audit",
     "endpoints": "worker.cli.endpoints:endpoints",
     "erase": "worker.cli.erase:erase",
     "migrate": "worker.cli.migrate:migrate",

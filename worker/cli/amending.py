@@ -91,7 +91,7 @@ def _apply(here: Here, report: Report, of: str) -> tuple[UUID, str]:
     body = acts.wishes(ours, found, DIALECTS[upstream].repeated_by_updates)
     intake = Intake(here.engine, here.configured)
     try:
-        taken = change(Asking(intake, here.engine, None, here.who.actor, here.who.now), ours, body)
+        taken = change(Asking(intake, here.engine, None, here.who.actor, here.who.now, here.who.note), ours, body)
     except (NotHeld, Invalid, Conflict) as error:
         raise NotDone(str(error)) from None
     return taken.id, f"asked for once more by request {taken.id}"

@@ -14,6 +14,7 @@ from models.base import read, write
 from models.batch import Batch, view
 from models.state import FINAL, State
 from worker.batch_steering import ACTS
+from worker.batch_steering import limit as limit_batch
 from worker.cli.actor import actor
 from worker.cli.completing import batches
 from worker.cli.confirming import confirm
@@ -143,9 +144,7 @@ def limit(reference: str, *, max_numbers: int | None, unlimited: bool) -> None:
         raise click.UsageError("say --max-numbers N, or --unlimited")
 
     def work(session: Session) -> tuple[str, dict[str, Any]]:
-        found = session.get_one(Batch, the_batch(session, reference).id, with_for_update=True)
-        found.max_numbers = max_numbers
-        session.flush()
+        found = limit_batch(session, the_batch(session, reference).id, max_numbers, actor())
         return found.name, view(found, counter.of_batch(session, found.id))
 
     with database(settings()) as engine:

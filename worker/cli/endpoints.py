@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import click
@@ -14,19 +13,19 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models import act
 from models.base import read, write
 from models.clock import time_of
-from models.delivery import Delivery, DeliveryState, file_test
-from models.endpoint import LONGEST_GRACE, OLD_SECRET_SIGNS_FOR, Endpoint, EventType, rotate, view
-from models.endpoint import create as create_endpoint
-from models.endpoint import disable as disable_endpoint
-from models.endpoint import enable as enable_endpoint
+from models.delivery import Delivery, DeliveryState
+from models.endpoint import LONGEST_GRACE, OLD_SECRET_SIGNS_FOR, Endpoint, EventType, view
 from models.requester import DEFAULT_REQUESTER, Requester, find_or_make, new_signing_secret
+from worker import endpoint_steering as steering
 from worker.cli import completing
 from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.run import FAILURES, Refusal, command, settings, wants_json
+from worker.endpoint_steering import Wanted
 from worker.intake.examine import wrong_destination
 from worker.settings import Settings
 
@@ -59,11 +58,10 @@ def create(*, url: str, types: str | None, name: str | None, description: str | 
     """
     configured = settings()
     _require_good(url, configured)
-    called, wanted = name or str(urlsplit(url).hostname), _types(types)
+    called, wanted = name or steering.host(url), Wanted(url, name, _types(types), description)
 
     def work(session: Session) -> Endpoint:
-        now = time_of(session)
-        return create_endpoint(session, find_or_make(session, requester, now), called, url, wanted, now, description)
+        return steering.create(session, find_or_make(session, requester, time_of(session)), wanted, actor())
 
     with database(configured) as engine:
         try:
@@ -138,13 +136,10 @@ def update(
         raise Refusal("nothing to change: give --url, --types, --name or --description")
     if url is not None:
         _require_good(url, settings())
-    wanted: list[str] | None = None if types is None else [*sorted(_types(types))]
+    wanted = Wanted(url or None, name or None, None if types is None else _types(types), description)
 
-    def change(_: Session, found: Endpoint) -> None:
-        found.url, found.name = url or found.url, name or found.name
-        found.types = found.types if wanted is None else wanted
-        if description is not None:
-            found.description = description or None
+    def change(session: Session, found: Endpoint) -> None:
+        steering.change(session, found, wanted, actor())
 
     try:
         _tell(_change(endpoint, requester, change), "is changed")
@@ -171,7 +166,7 @@ def rotate_(*, endpoint: str, grace: int, requester: str) -> None:
     signs_for = timedelta(seconds=grace)
 
     def change(session: Session, found: Endpoint) -> None:
-        rotate(session, found, time_of(session) + signs_for)
+        steering.rotate(session, found, signs_for, actor())
 
     found = _change(endpoint, requester, change)
     hours = f"{signs_for / timedelta(hours=1):g}"
@@ -196,7 +191,7 @@ def test(*, endpoint: str, requester: str) -> None:
         found = find_endpoint(session, endpoint, requester)
         if found.disabled_at is not None:
             raise Refusal(f"{found.name} is disabled ({found.disabled_reason}): enable it first; nothing was sent")
-        return file_test(session, found, time_of(session)).id
+        return steering.test(session, found, actor()).id
 
     with database(configured) as engine:
         row, took = _await(engine, write(engine, file), patience)
@@ -244,7 +239,7 @@ def disable(*, endpoint: str, reason: str | None, requester: str) -> None:
     """
 
     def change(session: Session, found: Endpoint) -> None:
-        disable_endpoint(found, reason or f"disabled by {actor()}", time_of(session))
+        steering.disable(session, found, actor(), reason)
 
     _tell(_change(endpoint, requester, change), "is disabled")
 
@@ -260,7 +255,7 @@ def enable(*, endpoint: str, requester: str) -> None:
     """
 
     def change(session: Session, found: Endpoint) -> None:
-        enable_endpoint(session, found)
+        steering.enable(session, found, actor())
 
     _tell(_change(endpoint, requester, change), "is enabled")
 
@@ -316,7 +311,7 @@ def secret(*, anew: bool, requester: str) -> None:
         owner = find_or_make(session, requester, time_of(session))
         if anew:
             owner.secret = new_signing_secret()
-            session.flush()
+            act.record(session, actor(), "requester.rotate", requester, time_of(session))
         if owner.secret is None:
             raise Refusal(f"the secret of {requester} opens with no key in TRUNKLINE_SECRET_KEY: add the key it had")
         return owner.secret

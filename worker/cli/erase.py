@@ -6,13 +6,16 @@ import sys
 from dataclasses import asdict
 
 import click
+from sqlalchemy.orm import Session
 
-from models import personal
+from models import act, personal
 from models.base import write
+from models.clock import time_of
 from models.personal import Erased
+from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.output import say, say_json
-from worker.cli.references import caller_forms
+from worker.cli.references import caller_forms, masked_caller
 from worker.cli.run import Refusal, command, settings, wants_json
 
 
@@ -32,14 +35,29 @@ def erase(*, caller: str, yes: bool) -> None:
     _confirm(people, is_sure=yes)
     with database(settings()) as engine:
         total = Erased()
-        while (found := write(engine, lambda session: personal.erase(session, people))) != Erased():
+        while (found := write(engine, lambda session: _erase(session, people))) != Erased():
             total += found
-        total += Erased(inbox=write(engine, lambda session: personal.erase_received(session, people)))
+        total += Erased(inbox=write(engine, lambda session: _erase_received(session, people)))
     if wants_json():
         say_json(asdict(total))
     else:
         counts = ", ".join(f"{count} {kind}" for kind, count in asdict(total).items())
         say(f"Erased from {counts}." if total != Erased() else f"Nothing here came from {' or '.join(people)}.")
+
+
+def _erase(session: Session, people: list[str]) -> Erased:
+    return _noted(session, people, personal.erase(session, people))
+
+
+def _erase_received(session: Session, people: list[str]) -> int:
+    return _noted(session, people, Erased(inbox=personal.erase_received(session, people))).inbox
+
+
+def _noted(session: Session, people: list[str], erased: Erased) -> Erased:
+    """Written down without the number: that would keep what was to be erased. One act for each portion."""
+    if erased != Erased():
+        act.record(session, actor(), "caller.erase", masked_caller(people), time_of(session), data=asdict(erased))
+    return erased
 
 
 def _confirm(people: list[str], *, is_sure: bool) -> None:

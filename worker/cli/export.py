@@ -7,17 +7,21 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 import click
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
-from models import personal
+from models import act, personal
 from models.base import read
+from models.base import write as write_down
+from models.clock import time_of
+from worker.cli.actor import actor
 from worker.cli.completing import batches
 from worker.cli.database import database, requester_named
-from worker.cli.references import caller_forms, the_batch
+from worker.cli.references import caller_forms, masked_caller, the_batch
 from worker.cli.run import Refusal, command, settings, wants_json
 from worker.results import as_csv, as_ndjson
 
@@ -58,7 +62,13 @@ def export(
 
 
 def _from(engine: Engine, people: Sequence[str], owner: UUID | None) -> list[bytes]:
-    rows = read(engine, lambda session: list(personal.about(session, people, owner)))
+    def work(session: Session) -> list[dict[str, Any]]:
+        found = list(personal.about(session, people, owner))
+        told = {"rows": len(found)}
+        act.record(session, actor(), "caller.export", masked_caller(people), time_of(session), data=told)
+        return found
+
+    rows = write_down(engine, work)
     return [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
 
 

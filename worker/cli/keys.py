@@ -11,7 +11,7 @@ import click
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter
+from models import act, counter
 from models.base import read, rfc3339, write
 from models.clock import time_of
 from models.requester import (
@@ -26,6 +26,7 @@ from models.requester import (
 )
 from models.resealing import reseal
 from models.state import OPEN
+from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.output import say, say_json, say_table, warn
 from worker.cli.run import FAILURES, Refusal, command, settings, wants_json
@@ -84,7 +85,10 @@ def create(
         owner = find_or_make(session, requester, now)
         expires_at = None if expires is None else _end(expires, now)
         most = {"numbers_per_day": numbers_per_day, "requests_a_minute": rate}
-        return create_key(session, owner, name, wanted, now, expires_at=expires_at, **most)
+        made = create_key(session, owner, name, wanted, now, expires_at=expires_at, **most)
+        told = {"name": name, "requester": requester, "scopes": made[0].scopes, "expires_at": rfc3339(expires_at)}
+        act.record(session, actor(), "key.create", made[0].id, now, data=told | most)
+        return made
 
     with database(settings()) as engine:
         key, text = write(engine, work)
@@ -180,8 +184,16 @@ def limit(key_id: UUID, *, numbers_per_day: int | None, unlimited: bool) -> None
     """
     if unlimited == (numbers_per_day is not None):
         raise click.UsageError("say --numbers-per-day N, or --unlimited")
+
+    def work(session: Session) -> bool:
+        is_there = limit_key(session, key_id, numbers_per_day)
+        if is_there:
+            told = {"numbers_per_day": numbers_per_day}
+            act.record(session, actor(), "key.limit", key_id, time_of(session), data=told)
+        return is_there
+
     with database(settings()) as engine:
-        if not write(engine, lambda session: limit_key(session, key_id, numbers_per_day)):
+        if not write(engine, work):
             raise Refusal(f"no key has the id {key_id}")
     if wants_json():
         say_json({"id": str(key_id), "numbers_per_day": numbers_per_day})
@@ -197,8 +209,15 @@ def revoke(key_id: UUID) -> None:
     \b
     Example: trunkline keys revoke 01a2018b-24aa-765b-b118-cca72b45a14d
     """
+
+    def work(session: Session) -> bool:
+        was_open = revoke_key(session, key_id, time_of(session))
+        if was_open:
+            act.record(session, actor(), "key.revoke", key_id, time_of(session))
+        return was_open
+
     with database(settings()) as engine:
-        if not write(engine, lambda session: revoke_key(session, key_id, time_of(session))):
+        if not write(engine, work):
             raise Refusal(f"no key that is open has the id {key_id}")
     if wants_json():
         say_json({"id": str(key_id), "revoked": True})
@@ -223,6 +242,8 @@ def rotate() -> None:
     configured = settings()
     with database(configured) as engine:
         counts = reseal(engine, configured.keyring)
+        # After it: it goes in portions, and to do it again, where this was not written, is harmless.
+        write(engine, lambda s: act.record(s, actor(), "secret_key.rotate", "secrets", time_of(s), data=asdict(counts)))
         open_ = read(engine, lambda session: sum(n for state, n in counter.of_all(session).items() if state in OPEN))
     if wants_json():
         say_json({**asdict(counts), "open_requests": open_})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -42,3 +43,8 @@ def caller_forms(number: str) -> list[str]:
     if not forms:
         raise Refusal(f"--caller: {number!r} is not a phone number")
     return [*forms, *({number.strip()} - set(forms))]  # an upstream may have written it in a form of its own
+
+
+def masked_caller(forms: Sequence[str]) -> str:
+    """The last digits of a caller's number: enough to know it again for who knows it, and no more."""
+    return f"…{forms[0][-3:]}"

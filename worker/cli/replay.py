@@ -13,17 +13,18 @@ from sqlalchemy.orm import Session
 
 from models.base import read, rfc3339, write
 from models.clock import time_of
-from models.delivery import Delivery, DeliveryState, has_place, replay, view
+from models.delivery import Delivery, DeliveryState, has_place, view
 from models.endpoint import Endpoint
 from models.replaying import PER_SECOND, Range, last_due_at
 from models.requester import DEFAULT_REQUESTER
+from worker.cli.actor import actor
 from worker.cli.database import database
 from worker.cli.endpoints import find_endpoint
 from worker.cli.number_events import moment
 from worker.cli.output import say, say_json, warn
 from worker.cli.references import the_request
 from worker.cli.run import Refusal, command, settings, wants_json
-from worker.replaying import TooMany, count_replay
+from worker.replaying import TooMany, count_replay, replay_one
 from worker.replaying import replay as replay_range
 
 
@@ -77,8 +78,7 @@ def _replay_request(engine: Engine, ref: str, *, also_arrived: bool, dry_run: bo
             return [view(row) for row in session.scalars(wanted.order_by(Delivery.id))]
         rows = session.scalars(wanted.order_by(Delivery.id).with_for_update()).all()
         for row in rows:
-            replay(row, time_of(session))
-        session.flush()
+            replay_one(session, row, actor(), time_of(session))
         return [view(row) for row in rows]
 
     again = (read if dry_run else write)(engine, work)  # no hint: the relay finds them within a second
@@ -115,7 +115,7 @@ def _replay_range(engine: Engine, wanted: Range, start: datetime, *, is_sure: bo
         if found and not is_sure and not wants_json() and sys.stdin.isatty():
             warn(f"{found} results go to {wanted.endpoint.url}, {PER_SECOND} a second.")
             click.confirm("Send them?", abort=True, err=True)
-        sent = replay_range(engine, wanted, start)
+        sent = replay_range(engine, wanted, start, actor())
     except TooMany as error:
         raise Refusal(str(error)) from None
     until = rfc3339(last_due_at(start, sent))

@@ -15,7 +15,7 @@ from models.base import read, rfc3339, write
 from models.clock import time_of
 from models.number import Number
 from models.state import OPEN, State
-from worker import inquiry
+from worker import inquiry, upstream_steering
 from worker.cli.actor import actor
 from worker.cli.asking import asking
 from worker.cli.database import database
@@ -37,8 +37,6 @@ def one_or_all(function: Callable[..., None]) -> Callable[..., None]:
     function = click.option("--all", "is_all", is_flag=True, help="the switch of all upstreams")(function)
     return click.argument("name", type=click.Choice(sorted(DIALECTS)), required=False)(function)
 
-
-BY_PERSON = "by_person"
 
 WHOLE_LIST_WITHIN = timedelta(minutes=5)
 """For all pages of what an upstream says is ours."""
@@ -132,7 +130,7 @@ def pause(*, name: str | None, is_all: bool, note: str) -> None:
     which = _which(name, is_all)
 
     def work(session: Session) -> bool:
-        return switches.pause(session, which, BY_PERSON, note, actor(), time_of(session))
+        return upstream_steering.pause(session, which, note, actor())
 
     with database(settings()) as engine:
         is_new = write(engine, work)
@@ -141,7 +139,8 @@ def pause(*, name: str | None, is_all: bool, note: str) -> None:
 
 @command("resume", group=upstream, answers=True)
 @one_or_all
-def resume(*, name: str | None, is_all: bool) -> None:
+@click.option("--note", "--reason", "note", help="why, for the audit")
+def resume(*, name: str | None, is_all: bool, note: str | None) -> None:
     """Order there again. Each switch is lifted by itself: --all leaves paused what was paused by name, and where all
     are paused, to resume one orders nothing.
 
@@ -153,7 +152,7 @@ def resume(*, name: str | None, is_all: bool) -> None:
     which, configured = _which(name, is_all), settings()
 
     def work(session: Session) -> tuple[bool, list[switches.Pause]]:
-        return switches.resume(session, which), switches.pauses(session)
+        return upstream_steering.resume(session, which, actor(), note), switches.pauses(session)
 
     with database(configured) as engine:
         was_paused, left = write(engine, work)

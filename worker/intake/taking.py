@@ -73,8 +73,11 @@ class Intake:
         *,
         release_now: bool = False,
         key_id: UUID | None = None,
+        note: Callable[[Session, Taken], None] | None = None,
     ) -> Taken:
         """Take one request and commit it; one whose key was used for the same body is found, not taken again.
+
+        `note` writes down beside it, in the same transaction, that it was taken; it may be committed twice.
 
         `release_now` sends a release at once, without the delay in which it can be cancelled. Where the database goes
         away in the middle, it is asked again by the request's id, so that also one without a key is not taken twice.
@@ -92,6 +95,8 @@ class Intake:
             (taken,) = take(session, requester_id, [new], now, actor=actor)
             if not taken.same_body:  # somebody else used the key since we looked
                 raise Conflict
+            if note is not None and taken.is_new:
+                note(session, taken)
             return taken
 
         return write(self._engine, work, repeatable=True)

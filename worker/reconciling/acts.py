@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models import event, number
+from models import act, event, number
 from models.event import Entry, EventKind
 from models.intake import NewRequest, take
 from models.number import Number
@@ -39,6 +39,11 @@ class Who:
     now: datetime
     note: str | None = None
 
+    def record(self, session: Session, name: str, upstream: str, number: str, request_id: UUID) -> None:
+        """Into the audit."""
+        told = {"upstream": upstream, "request": str(request_id)}
+        act.record(session, self.actor, name, number, self.now, self.note, told)
+
     def because(self, what: str) -> str:
         return what if self.note is None else f"{what} {self.note}"
 
@@ -50,6 +55,12 @@ def adopt(session: Session, upstream: str, extra: Extra, requester_id: UUID, who
     then. Else it is written down as an update that asks for nothing, as for a number older than Trunkline: for the
     requester of the purchase that it comes from, or for `requester_id`. Raises NotDone.
     """
+    made = _adopt(session, upstream, extra, requester_id, who)
+    who.record(session, "number.adopt", upstream, extra.theirs.number, made)
+    return made
+
+
+def _adopt(session: Session, upstream: str, extra: Extra, requester_id: UUID, who: Who) -> UUID:
     row = _locked(session, extra.request)
     _require_unheld(session, upstream, extra.theirs.number)
     if row is None or row.state not in OPEN or _has_got_another(row, extra):
@@ -121,6 +132,7 @@ def release(session: Session, upstream: str, extra: Extra, requester_id: UUID, i
     _note(session, taken.id, "released", why, who)
     if row is not None:
         _note(session, row.id, "released", f"{theirs.number} is given up by request {taken.id}.", who)
+    who.record(session, "number.release", upstream, theirs.number, taken.id)
     return taken.id
 
 
@@ -134,6 +146,7 @@ def forget(session: Session, upstream: str, finding: Finding, who: Who) -> UUID:
         raise NotDone("it is held by nobody any more")
     number.forget(ours, who.now)
     session.flush()
+    who.record(session, "number.forget", upstream, finding.number, ours.request_id)
     _note(session, ours.request_id, "forgotten", f"{upstream} does not list {finding.number}: held no longer.", who)
     return ours.request_id
 
