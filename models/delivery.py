@@ -36,6 +36,7 @@ TELLS_OF_PEOPLE = sa.text("type IN ('call.finished', 'message.received')")
 
 _FAILED = sa.text("state = 'failed'")
 _PENDING = sa.text("state = 'pending'")
+_PLACED = sa.text("endpoint_id IS NOT NULL")
 _FIRST = sa.text("event_id IS NULL")
 _OTHERS = sa.text("event_id IS NOT NULL")
 
@@ -72,6 +73,7 @@ class Delivery(Base):
         ),
         sa.Index("ix_deliveries_request", "request_id"),
         sa.Index("ix_deliveries_list", "requester_id", "id"),
+        sa.Index("ix_deliveries_endpoint", "endpoint_id", "id", postgresql_where=_PLACED, sqlite_where=_PLACED),
         sa.Index("ix_deliveries_failed", "requester_id", "id", postgresql_where=_FAILED, sqlite_where=_FAILED),
         sa.Index("ix_deliveries_people", "id", postgresql_where=TELLS_OF_PEOPLE, sqlite_where=TELLS_OF_PEOPLE),
         sa.Index("ix_deliveries_pending", "requester_id", "id", postgresql_where=_PENDING, sqlite_where=_PENDING),

@@ -40,6 +40,10 @@ class NameTaken(Exception):
     """There is a user of that name."""
 
 
+class LastAdmin(Exception):
+    """Without this user nobody could make users any more."""
+
+
 def normal(name: str) -> str:
     """The form in which a name is stored and compared."""
     return name.strip().lower()
@@ -75,6 +79,19 @@ def change_password(user: User, password: str) -> None:
     """Give the user another password (a hash), and end every session."""
     user.password = password
     user.generation += 1
+
+
+def end_sessions(user: User) -> None:
+    """The user has to sign in again, everywhere."""
+    user.generation += 1
+
+
+def require_another_admin(session: Session, user: User) -> None:
+    """Raises LastAdmin where no other admin may sign in. Locks all that may, so that two do not demote each other."""
+    open_ = (User.role == Role.ADMIN, User.disabled_at.is_(None))
+    admins = set(session.scalars(sa.select(User.id).where(*open_).order_by(User.id).with_for_update()))
+    if admins == {user.id}:
+        raise LastAdmin(user.name)
 
 
 def change_role(user: User, role: Role) -> None:

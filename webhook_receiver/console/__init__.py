@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import flask
 
-from webhook_receiver.console import front, overview, request, requests, sign_in, sweeps
+from webhook_receiver.console import (
+    account,
+    audit,
+    deliveries,
+    endpoint,
+    endpoints,
+    front,
+    overview,
+    request,
+    requests,
+    sign_in,
+    stock,
+    sweeps,
+    upstreams,
+    users,
+)
 from webhook_receiver.console.pages import console
 from webhook_receiver.console.sessions import install as install_sessions
 
 __all__ = ["install"]
 
-MODULES = (front, sign_in, overview, requests, request, sweeps)
+MODULES = (
+    front,
+    sign_in,
+    overview,
+    requests,
+    request,
+    sweeps,
+    deliveries,
+    endpoints,
+    endpoint,
+    upstreams,
+    stock,
+    audit,
+    users,
+    account,
+)
 """Each declares its pages on the one blueprint."""
 
 

@@ -19,7 +19,8 @@ PAGE = 50
 """Rows of a page: about two screens."""
 
 
-def _or_none(value: object) -> object:
+def blank_is_none(value: object) -> object:
+    """For a parameter that a form sends empty."""
     return value or None
 
 
@@ -31,7 +32,7 @@ class Narrowed(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    cursor: Annotated[UUID | None, BeforeValidator(_or_none)] = None
+    cursor: Annotated[UUID | None, BeforeValidator(blank_is_none)] = None
 
 
 class YesNo(StrEnum):
@@ -57,15 +58,15 @@ AGES = {
 
 
 class RequestsNarrowed(Narrowed):
-    q: Annotated[str | None, BeforeValidator(_or_none)] = None
-    state: Annotated[State | None, BeforeValidator(_or_none)] = None
-    upstream: Annotated[UpstreamName | None, BeforeValidator(_or_none)] = None
-    kind: Annotated[Kind | None, BeforeValidator(_or_none)] = None
-    reason: Annotated[str | None, BeforeValidator(_or_none)] = None
-    batch: Annotated[UUID | None, BeforeValidator(_or_none)] = None
-    requester: Annotated[str | None, BeforeValidator(_or_none)] = None
-    contradicted: Annotated[YesNo | None, BeforeValidator(_or_none)] = None
-    older_than: Annotated[Age | None, BeforeValidator(_or_none)] = None
+    q: Annotated[str | None, BeforeValidator(blank_is_none)] = None
+    state: Annotated[State | None, BeforeValidator(blank_is_none)] = None
+    upstream: Annotated[UpstreamName | None, BeforeValidator(blank_is_none)] = None
+    kind: Annotated[Kind | None, BeforeValidator(blank_is_none)] = None
+    reason: Annotated[str | None, BeforeValidator(blank_is_none)] = None
+    batch: Annotated[UUID | None, BeforeValidator(blank_is_none)] = None
+    requester: Annotated[str | None, BeforeValidator(blank_is_none)] = None
+    contradicted: Annotated[YesNo | None, BeforeValidator(blank_is_none)] = None
+    older_than: Annotated[Age | None, BeforeValidator(blank_is_none)] = None
 
     @property
     def is_any(self) -> bool:

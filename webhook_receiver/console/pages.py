@@ -38,8 +38,8 @@ console = flask.Blueprint(
 )
 
 
-TITLES: dict[str, str] = {}
-"""What stands in the menu, by the name of the page's view, in the order in which they were declared."""
+TITLES: dict[str, tuple[str, Role]] = {}
+"""What stands in the menu, and for whom, by the name of the page's view, in the order in which they were declared."""
 
 
 def page(rule: str, role: Role = Role.VIEWER, *, title: str | None = None) -> Callable[[View], View]:
@@ -47,7 +47,7 @@ def page(rule: str, role: Role = Role.VIEWER, *, title: str | None = None) -> Ca
 
     def declare(view: View) -> View:
         if title is not None:
-            TITLES[view.__name__] = title
+            TITLES[view.__name__] = (title, role)
         return _declare(rule, "GET", role)(view)
 
     return declare
@@ -99,7 +99,9 @@ def _known_everywhere() -> dict[str, Any]:
     """What every template may use."""
     if not flask.has_request_context() or flask.request.blueprint != console.name:
         return {}
-    return {"user": signed_in(), "asset": asset_url, "Role": Role, "titles": TITLES, **words.FOR_TEMPLATES}
+    user = signed_in()
+    menu = {view: title for view, (title, role) in TITLES.items() if user is not None and user.role.may(role)}
+    return {"user": user, "asset": asset_url, "Role": Role, "titles": menu, **words.FOR_TEMPLATES}
 
 
 @functools.cache

@@ -15,14 +15,15 @@ from models import event
 from models.base import read, write
 from models.request import Kind, Request
 from models.user import Role
-from webhook_receiver.console import words
+from webhook_receiver.console import confirming, words
+from webhook_receiver.console.confirming import Deed
 from webhook_receiver.console.pages import action, page
 from webhook_receiver.console.sessions import actor
 from webhook_receiver.context import here
 from webhook_receiver.problems import Problem, not_found
 from worker import hints, steering
 from worker.explain import Explanation, explain, gather
-from worker.explain.explanation import Action, Risk
+from worker.explain.explanation import Action
 from worker.explain.facts import Facts
 from worker.explain.happened import what
 from worker.steering import Act, NotNow, Outcome
@@ -58,11 +59,8 @@ def do(request_id: UUID, name: str) -> ResponseReturnValue:
     """Do it, where it may be done and was meant; else say why not."""
     said = flask.request.form
     row, offered = read(here().engine, lambda session: _offered(session, request_id, name))
-    if offered.risk is not Risk.SAFE:
-        if said.get("typed", "").strip() != code_of(row):
-            return _form(request_id, name, f"Type {code_of(row)} into the field, as it stands there.", said)
-        if not said.get("reason", "").strip():
-            return _form(request_id, name, "Say why: whoever reads the history will want to know.", said)
+    if (missing := confirming.fault(_deed(row, offered), said)) is not None:
+        return _form(request_id, name, missing, said)
     try:
         number = _number(row, said.get("number", "").strip())
         after = write(here().engine, lambda session: _act(session, row, Act(name), number, said.get("reason", "")))
@@ -85,17 +83,22 @@ def _form(
     request_id: UUID, name: str, trouble: str | None = None, said: Mapping[str, str] | None = None
 ) -> ResponseReturnValue:
     row, offered = read(here().engine, lambda session: _offered(session, request_id, name))
-    page_ = flask.render_template(
-        "console/confirm.html",
-        row=row,
-        offered=offered,
+    return confirming.ask(_deed(row, offered), trouble, said)
+
+
+def _deed(row: Request, offered: Action) -> Deed:
+    return Deed(
+        title=offered.title,
+        risk=offered.risk,
+        effect=offered.effect,
         code=code_of(row),
-        asks_number=Act(name) is Act.COMPLETED and row.kind is Kind.PROVISION,
-        trouble=trouble,
-        said=said or {},
-        Risk=Risk,
+        address=words.link("do", request_id=row.id, name=offered.name),
+        about=f"{code_of(row)}, {row.kind} at {row.upstream}, {row.state}",
+        back=words.link("show_request", request_id=row.id),
+        command=offered.command,
+        asks_number=Act(offered.name) is Act.COMPLETED and row.kind is Kind.PROVISION,
+        number=row.number,
     )
-    return page_, HTTPStatus.OK if trouble is None else HTTPStatus.CONFLICT
 
 
 def _explained(session: Session, request_id: UUID) -> tuple[Facts, Explanation]:

@@ -39,7 +39,10 @@ def exactly(moment: datetime | str | None) -> Markup:
 
 def link(endpoint: str, /, **parameters: Any) -> str:
     """The address of a page of the console; what is None or empty is left out."""
-    return flask.url_for(f"console.{endpoint}", **{name: value for name, value in parameters.items() if value})
+    given = {name: value for name, value in parameters.items() if value}
+    taken = {name: given.pop(name) for name in ("endpoint",) if name in given}  # `url_for` has one of that name itself
+    address = flask.url_for(f"console.{endpoint}", **given)
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(taken)}" if taken else address
 
 
 def with_parameters(**changes: Any) -> str:
