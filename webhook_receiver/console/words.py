@@ -75,6 +75,7 @@ FOR_TEMPLATES: Mapping[str, Callable[..., Any]] = {
     "link": link,
     "with_parameters": with_parameters,
     "short": short,
+    "span": span,
     "label": label,
     "number": number,
     "percent": percent,
