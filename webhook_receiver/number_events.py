@@ -41,11 +41,12 @@ def answer_events(
 def as_shown_to(caller: Caller, shown: dict[str, Any]) -> dict[str, Any]:
     """The view of a call or a message, without who called or wrote where the caller's key may not see that."""
     is_shown = here().settings.environment.callers_shown_to in caller.scopes
-    return shown if is_shown else _masked(shown)
+    return shown if is_shown else without_people(shown)
 
 
-def _masked(shown: dict[str, Any]) -> dict[str, Any]:
-    """Who called or wrote by the last three digits alone, and nothing of what was written."""
+def without_people(shown: dict[str, Any]) -> dict[str, Any]:
+    """The view of a call or a message with who called or wrote by the last three digits alone, and nothing of what was
+    written."""
     nobody: dict[str, Any] = {name: _last_digits(shown[name]) for name in ("caller", "sender") if name in shown}
     if "text" in shown:
         nobody["text"] = None

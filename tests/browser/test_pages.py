@@ -17,7 +17,7 @@ GRAVE = {"serious", "critical"}
 
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
-NOT_PAGES = re.compile(r"/(assets|sign-in)\b|<path:|results\.(csv|ndjson)|/$")
+NOT_PAGES = re.compile(r"/(assets|sign-in)\b|<path:|results\.<format_>|/$")
 
 
 def addresses(site: Site) -> Iterator[str]:
