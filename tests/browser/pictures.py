@@ -66,6 +66,7 @@ def _document(names: Sequence[str]) -> str:
 
 def named(address: str, site: Site) -> str:
     """`request`, `request-do`: the address without the ids in it."""
+    address = address.partition("?")[0]
     kept = [part for part in address.strip("/").split("/") if part not in site.scene.ids.values()]
     is_one = len(kept) != len(address.strip("/").split("/"))
     words = "-".join(kept)

@@ -20,6 +20,10 @@ _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 NOT_PAGES = re.compile(r"/(assets|sign-in)\b|<path:|results\.<format_>|/$")
 
 
+ASKED = {"/sweeps/new": "?act=resolve_failed&state=held"}
+"""What a page must be asked, that shows nothing otherwise."""
+
+
 def addresses(site: Site) -> Iterator[str]:
     """Every page that there is, about what stands in the scene."""
     for rule in site.app.url_map.iter_rules():
@@ -27,7 +31,8 @@ def addresses(site: Site) -> Iterator[str]:
             continue
         missing = [name for name in _VARIABLE.findall(rule.rule) if name not in site.scene.ids]
         assert not missing, f"say in the scene what stands for {missing} of {rule.rule}"
-        yield _VARIABLE.sub(lambda found: site.scene.ids[found[1]], rule.rule).removeprefix("/console")
+        address = _VARIABLE.sub(lambda found: site.scene.ids[found[1]], rule.rule).removeprefix("/console")
+        yield address + ASKED.get(address, "")
 
 
 def troubles(page: Page) -> list[str]:
