@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 
 import flask
@@ -60,7 +61,16 @@ HEADERS = {
 """On every answer that does not say otherwise."""
 
 
-def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits | None = None) -> flask.Flask:
+class Serves(StrEnum):
+    """What an application answers to."""
+
+    ALL = "all"  # the API and callbacks; the console too, where the settings say so
+    CONSOLE = "console"  # that alone, and whether it is well
+
+
+def create_app(
+    settings: Settings, *, connections: int = 5, limits: BodyLimits | None = None, serves: Serves = Serves.ALL
+) -> flask.Flask:
     """The application. `connections` to the database are kept open, twice as many at the most."""
     configure(settings)
     app = flask.Flask(__name__, static_folder=None)
@@ -93,14 +103,21 @@ def create_app(settings: Settings, *, connections: int = 5, limits: BodyLimits |
         access_log.install(app)
     app.after_request(_add_headers)
     app.after_request(rate_limit.tell)
+    if serves is Serves.CONSOLE:
+        app.register_blueprint(health)
+    else:
+        _install_api(app)
+    if serves is Serves.CONSOLE or settings.environment.console:
+        console.install(app)
+    return app
+
+
+def _install_api(app: flask.Flask) -> None:
     app.register_blueprint(callbacks)
     for api in APIS:
         app.register_blueprint(api)
-    if settings.environment.console:
-        console.install(app)
     operations = [operation for api in APIS for operation in api.operations]
     app.extensions["trunkline_openapi"] = openapi.document(operations, _version())
-    return app
 
 
 def _measure(app: flask.Flask) -> None:

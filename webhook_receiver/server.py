@@ -21,7 +21,7 @@ from granian.log import LogLevels
 
 from models.base import make_engine
 from models.migrations import require_current
-from webhook_receiver import create_app
+from webhook_receiver import Serves, create_app
 from webhook_receiver.metrics import FOLDER_VARIABLE
 from worker.serving import set_up_logging
 from worker.settings import Settings, load
@@ -43,7 +43,7 @@ LARGEST_HEADERS = 128 * 1024
 """Bytes of request line and headers together."""
 
 
-def serve(settings: Settings, host: str, port: int, processes: int | None = None) -> None:
+def serve(settings: Settings, host: str, port: int, processes: int | None = None, serves: Serves = Serves.ALL) -> None:
     """Serve until SIGTERM or SIGINT, then finish the answers under way. Raises SchemaOutOfDate.
 
     The server logs nothing of single requests: their paths may hold tokens. `access_log` does, where it is asked to.
@@ -54,7 +54,7 @@ def serve(settings: Settings, host: str, port: int, processes: int | None = None
         # A forked child would keep this process's idea of where counts go, and its threads' locks.
         multiprocessing.set_start_method("spawn", force=True)
         Granian(
-            "webhook_receiver.server:application",
+            f"webhook_receiver.server:{_FACTORIES[serves]}",
             factory=True,
             address=host,
             port=port,
@@ -75,9 +75,21 @@ def serve(settings: Settings, host: str, port: int, processes: int | None = None
 
 def application() -> flask.Flask:
     """What each process of the server makes for itself."""
+    return _make(Serves.ALL)
+
+
+def console_alone() -> flask.Flask:
+    """As `application`, for the console on an address of its own."""
+    return _make(Serves.CONSOLE)
+
+
+_FACTORIES = {Serves.ALL: "application", Serves.CONSOLE: "console_alone"}
+
+
+def _make(serves: Serves) -> flask.Flask:
     set_up_logging(logging.INFO)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it speaks whenever somebody asks whether we are ready
-    return create_app(load(), connections=THREADS)
+    return create_app(load(), connections=THREADS, serves=serves)
 
 
 def _processes(settings: Settings) -> int:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +80,14 @@ class Server:
 
 
 @contextmanager
-def serving(database_url: str, folder: Path, *options: str, **more: str) -> Iterator[Server]:
+def serving(
+    database_url: str, folder: Path, *options: str, program: Sequence[str] = ("webhook_receiver",), **more: str
+) -> Iterator[Server]:
     """`more` are further settings."""
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
     log = folder / "receiver.log"
-    words = [sys.executable, "-m", "webhook_receiver", "--host", HOST, "--port", str(port), *options]
+    words = [sys.executable, "-m", *program, "--host", HOST, "--port", str(port), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
             words,

@@ -13,6 +13,7 @@ COMMANDS = {
     "sandbox": "worker.cli.sandbox:sandbox",
     "worker": "worker.cli.processes:worker",
     "receiver": "worker.cli.processes:receiver",
+    "console": "worker.cli.processes:console",
     "relay": "worker.cli.processes:relay",
     "submit": "worker.cli.submit:submit",
     "request": "worker.cli.one:request",

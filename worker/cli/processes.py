@@ -1,4 +1,4 @@
-"""`trunkline worker`, `relay` and `receiver`: the production processes, each one in the foreground."""
+"""`trunkline worker`, `relay`, `receiver` and `console`: the production processes, each one in the foreground."""
 
 from __future__ import annotations
 
@@ -56,6 +56,24 @@ def receiver(host: str, port: int) -> None:
     \b
     Example: trunkline receiver --host 0.0.0.0 --port 8080
     """
+    _become_receiver("--host", host, "--port", str(port))
+
+
+@command("console")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8081, show_default=True)
+def console(host: str, port: int) -> None:
+    """Serve the console alone, on an address of its own: neither API nor callbacks.
+
+    With TRUNKLINE_CONSOLE=false the receiver does not serve it too.
+
+    \b
+    Example: trunkline console --host 10.0.0.5 --port 8081
+    """
+    _become_receiver("--host", host, "--port", str(port), "--console")
+
+
+def _become_receiver(*options: str) -> None:
     settings()  # a fault is told here, in words, and not in a server's log
-    words = [sys.executable, "-m", "webhook_receiver", "--host", host, "--port", str(port)]
+    words = [sys.executable, "-m", "webhook_receiver", *options]
     os.execv(sys.executable, words)  # noqa: S606 -- becomes the receiver, so that signals reach it
