@@ -117,6 +117,17 @@ def test_a_viewer_sees_and_does_nothing(api: Api) -> None:
     assert visitor.post("/requests/01a2059d-f346-75e6-a294-7a6dcbc09932/do/cancel").status_code == 403
 
 
+def test_the_menu_is_in_the_order_of_the_work_and_holds_what_the_role_may_see(api: Api, browser: Browser) -> None:
+    make_user(api.engine, "ada", Role.ADMIN)
+    admin = fresh(api)
+    admin.sign_in("ada")
+    for visitor, extra in ((browser, []), (admin, ["Users"])):
+        menu = visitor.get("/requests").get_data(as_text=True).partition("<nav aria-label")[2].partition("</nav>")[0]
+        shown = [part.partition("</a>")[0].rpartition(">")[2] for part in menu.split("<a ")[1:]]
+        known = ["Overview", "Requests", "Deliveries", "Endpoints", "Upstreams", "Audit", *extra]
+        assert [title for title in shown if title in {*known, "Users"}] == known
+
+
 def one(session: object, name: str) -> people.User:
     found = people.find(session, name)  # type: ignore[arg-type]
     assert found is not None

@@ -25,7 +25,7 @@ from webhook_receiver.console import (
     upstreams,
     users,
 )
-from webhook_receiver.console.pages import console
+from webhook_receiver.console.pages import console, order_menu
 from webhook_receiver.console.sessions import install as install_sessions
 
 __all__ = ["install"]
@@ -51,7 +51,9 @@ MODULES = (
     users,
     account,
 )
-"""Each declares its pages on the one blueprint."""
+"""Each declares its pages on the one blueprint. The menu is in this order."""
+
+order_menu(MODULES)
 
 
 def install(app: flask.Flask) -> None:

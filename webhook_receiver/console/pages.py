@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import flask
@@ -38,8 +40,25 @@ console = flask.Blueprint(
 )
 
 
-TITLES: dict[str, tuple[str, Role]] = {}
-"""What stands in the menu, and for whom, by the name of the page's view, in the order in which they were declared."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One of the menu: its title, for whom it is, and the module that declares its page."""
+
+    title: str
+    role: Role
+    module: str
+
+
+MENU: dict[str, Entry] = {}
+"""By the name of the page's view."""
+
+
+def order_menu(modules: Iterable[ModuleType]) -> None:
+    """Put the menu in the order of the modules that declare its pages."""
+    names = [module.__name__ for module in modules]
+    for view, entry in sorted(MENU.items(), key=lambda item: names.index(item[1].module)):
+        del MENU[view]
+        MENU[view] = entry
 
 
 def page(rule: str, role: Role = Role.VIEWER, *, title: str | None = None) -> Callable[[View], View]:
@@ -47,7 +66,7 @@ def page(rule: str, role: Role = Role.VIEWER, *, title: str | None = None) -> Ca
 
     def declare(view: View) -> View:
         if title is not None:
-            TITLES[view.__name__] = (title, role)
+            MENU[view.__name__] = Entry(title, role, view.__module__)
         return _declare(rule, "GET", role)(view)
 
     return declare
@@ -100,8 +119,8 @@ def _known_everywhere() -> dict[str, Any]:
     if not flask.has_request_context() or flask.request.blueprint != console.name:
         return {}
     user = signed_in()
-    menu = {view: title for view, (title, role) in TITLES.items() if user is not None and user.role.may(role)}
-    return {"user": user, "asset": asset_url, "Role": Role, "titles": menu, **words.FOR_TEMPLATES}
+    seen = {view: one.title for view, one in MENU.items() if user is not None and user.role.may(one.role)}
+    return {"user": user, "asset": asset_url, "Role": Role, "titles": seen, **words.FOR_TEMPLATES}
 
 
 @functools.cache
