@@ -7,7 +7,6 @@ import flask
 from webhook_receiver.console import (
     account,
     audit,
-    batches,
     calls,
     deliveries,
     endpoint,
@@ -36,7 +35,6 @@ MODULES = (
     overview,
     requests,
     request,
-    batches,
     sweeps,
     numbers,
     number,
