@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import lookup
 from models.act import Act
+from models.batch import Batch
 from models.call import Call
 from models.inbox import Received
 from models.message import Message
@@ -27,7 +28,9 @@ LONGEST_PAGE = 1_000
 AT_ONCE = 200
 """Requesters asked about in one statement; SQLite takes up to 500 parts of one."""
 
-Row = TypeVar("Row", Request, Number, Call, Message, Received, Act)
+Row = TypeVar("Row", Request, Number, Call, Message, Received, Act, Batch)
+
+Condition = sa.ColumnElement[bool]
 
 
 class BadCursor(Exception):
@@ -69,29 +72,30 @@ def list_requests(
     Raises BadCursor.
     """
     if requester_id is None and filters.is_sifting:
-        return _page_of_all(session, filters, limit, cursor)
+        return page_of_all(session, Request, lambda owner: _conditions(owner, filters), limit, cursor)
     return page_of(session, Request, _conditions(requester_id, filters), limit, cursor)
 
 
-def _page_of_all(
-    session: Session, filters: Filters, limit: int, cursor: str | None
-) -> tuple[list[Request], str | None]:
-    """Each index begins with the requester: so the newest of each are found, and of these the newest."""
+def page_of_all(
+    session: Session, table: type[Row], conditions_of: Callable[[UUID], list[Condition]], limit: int, cursor: str | None
+) -> tuple[list[Row], str | None]:
+    """As `page_of`, of all requesters, where each index begins with one: so the newest that meet `conditions_of` each
+    are found, and of these the newest. Raises BadCursor."""
     limit = max(1, min(limit, LONGEST_PAGE))
-    before = () if cursor is None else (Request.id < _after(cursor),)
+    before = () if cursor is None else (table.id < _after(cursor),)
     newest: list[UUID] = []
     for owners in _batched(session.scalars(sa.select(Requester.id)).all()):
         of_each = [
-            sa.select(Request.id)
-            .where(*_conditions(owner, filters), *before)
-            .order_by(Request.id.desc())
+            sa.select(table.id)
+            .where(*conditions_of(owner), *before)
+            .order_by(table.id.desc())
             .limit(limit + 1)
             .subquery()
             for owner in owners
         ]
-        found = session.scalars(sa.union_all(*(sa.select(one.c.id) for one in of_each)))
+        found: Sequence[UUID] = session.scalars(sa.union_all(*(sa.select(one.c.id) for one in of_each))).all()
         newest = heapq.nlargest(limit + 1, [*newest, *found])
-    rows = list(session.scalars(sa.select(Request).where(Request.id.in_(newest)).order_by(Request.id.desc())))
+    rows = list(session.scalars(sa.select(table).where(table.id.in_(newest)).order_by(table.id.desc())))
     return rows[:limit], rows[limit - 1].id.hex if len(rows) > limit else None
 
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import b64encode
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -91,6 +91,17 @@ def find_or_make(session: Session, name: str, now: datetime) -> Requester:
 
 def find(session: Session, name: str) -> Requester | None:
     return session.scalar(sa.select(Requester).where(Requester.name == name))
+
+
+def names_of(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+    """What these requesters are called."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    return {
+        row.id: row.name
+        for row in session.execute(sa.select(Requester.id, Requester.name).where(Requester.id.in_(wanted)))
+    }
 
 
 def create_key(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, BinaryIO
 from uuid import UUID
@@ -216,7 +216,7 @@ def _steer(caller: Caller, batch_id: UUID, act: Callable[[Session, UUID, str], B
 def results_csv(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
     """What became of each request of a batch, in input order, as a table for spreadsheets."""
     _find(caller, batch_id)
-    return _file(results.as_csv(here().engine, batch_id), "text/csv; charset=utf-8", f"batch-{batch_id}.csv")
+    return results.csv_file(here().engine, batch_id)
 
 
 @batches.operation(
@@ -225,12 +225,7 @@ def results_csv(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
 def results_ndjson(caller: Caller, batch_id: UUID) -> ResponseReturnValue:
     """What became of each request of a batch, in input order, one JSON object a line."""
     _find(caller, batch_id)
-    return _file(results.as_ndjson(here().engine, batch_id), "application/x-ndjson", f"batch-{batch_id}.ndjson")
-
-
-def _file(content: Iterator[bytes], content_type: str, name: str) -> flask.Response:
-    headers = {"Content-Disposition": f"attachment; filename={name}"}
-    return flask.Response(content, content_type=content_type, headers=headers)
+    return results.ndjson_file(here().engine, batch_id)
 
 
 def _find(caller: Caller, batch_id: UUID) -> dict[str, Any]:

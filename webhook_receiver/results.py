@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from uuid import UUID
 
+import flask
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +25,21 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a chunk is read again: a database that fails over is back by then."""
 
 INCOMPLETE = "INCOMPLETE: the database went away while this was written. Fetch it again."
+
+
+def csv_file(engine: Engine, batch_id: UUID) -> flask.Response:
+    """The answer: a table for spreadsheets."""
+    return _file(as_csv(engine, batch_id), "text/csv; charset=utf-8", f"batch-{batch_id}.csv")
+
+
+def ndjson_file(engine: Engine, batch_id: UUID) -> flask.Response:
+    """The answer: one JSON object a line."""
+    return _file(as_ndjson(engine, batch_id), "application/x-ndjson", f"batch-{batch_id}.ndjson")
+
+
+def _file(content: Iterator[bytes], content_type: str, name: str) -> flask.Response:
+    headers = {"Content-Disposition": f"attachment; filename={name}"}
+    return flask.Response(content, content_type=content_type, headers=headers)
 
 
 def as_ndjson(engine: Engine, batch_id: UUID) -> Iterator[bytes]:

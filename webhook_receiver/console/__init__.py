@@ -7,6 +7,8 @@ import flask
 from webhook_receiver.console import (
     account,
     audit,
+    batch,
+    batches,
     calls,
     deliveries,
     endpoint,
@@ -36,6 +38,8 @@ MODULES = (
     requests,
     request,
     sweeps,
+    batches,
+    batch,
     numbers,
     number,
     calls,

@@ -9,7 +9,9 @@ from uuid import UUID
 
 import flask
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from sqlalchemy.orm import Session
 
+from models import requester
 from models.listing import Filters
 from models.request import Kind
 from models.state import State
@@ -35,6 +37,30 @@ class Narrowed(BaseModel):
     cursor: Annotated[UUID | None, BeforeValidator(blank_is_none)] = None
 
 
+class NoRequester(ValueError):
+    """Nobody has the name that was asked for."""
+
+
+class OfRequester(Narrowed):
+    """A list that may be narrowed to what is one requester's."""
+
+    requester: Annotated[str | None, BeforeValidator(blank_is_none)] = None
+
+    def owner(self, session: Session) -> UUID | None:
+        """The requester; None: all. Raises NoRequester."""
+        if self.requester is None:
+            return None
+        found = requester.find(session, self.requester)
+        if found is None:
+            raise NoRequester(f"requester: there is none named {self.requester!r}.")
+        return found.id
+
+    @property
+    def position(self) -> str | None:
+        """Where the page begins, as `models.listing` has it."""
+        return None if self.cursor is None else self.cursor.hex
+
+
 class YesNo(StrEnum):
     YES = "true"
     NO = "false"
@@ -57,14 +83,13 @@ AGES = {
 }
 
 
-class RequestsNarrowed(Narrowed):
+class RequestsNarrowed(OfRequester):
     q: Annotated[str | None, BeforeValidator(blank_is_none)] = None
     state: Annotated[State | None, BeforeValidator(blank_is_none)] = None
     upstream: Annotated[UpstreamName | None, BeforeValidator(blank_is_none)] = None
     kind: Annotated[Kind | None, BeforeValidator(blank_is_none)] = None
     reason: Annotated[str | None, BeforeValidator(blank_is_none)] = None
     batch: Annotated[UUID | None, BeforeValidator(blank_is_none)] = None
-    requester: Annotated[str | None, BeforeValidator(blank_is_none)] = None
     contradicted: Annotated[YesNo | None, BeforeValidator(blank_is_none)] = None
     older_than: Annotated[Age | None, BeforeValidator(blank_is_none)] = None
 

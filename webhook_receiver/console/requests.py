@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import flask
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from models import requester
 from models.base import read
 from models.listing import list_requests
 from models.request import Kind, Request
 from models.state import Reason, State
-from webhook_receiver.console.lists import PAGE, Age, RequestsNarrowed, narrowed
+from webhook_receiver.console.lists import PAGE, Age, NoRequester, RequestsNarrowed, narrowed
 from webhook_receiver.console.pages import page
 from webhook_receiver.context import here
 from worker.app import UPSTREAM_QUEUES
@@ -29,32 +26,17 @@ CHOICES = {
 """What each filter can be set to."""
 
 
-class NoRequester(ValueError):
-    """Nobody has the name that was asked for."""
-
-
-def owner_of(session: Session, wanted: RequestsNarrowed) -> UUID | None:
-    """The requester that a list is narrowed to; None: all. Raises NoRequester."""
-    if wanted.requester is None:
-        return None
-    found = requester.find(session, wanted.requester)
-    if found is None:
-        raise NoRequester(f"requester: there is none named {wanted.requester!r}.")
-    return found.id
-
-
 @page("/requests", title="Requests")
 def show_requests() -> ResponseReturnValue:
     wanted, faults = narrowed(RequestsNarrowed)
 
     def work(session: Session) -> tuple[list[Request], str | None]:
         try:
-            owner = owner_of(session, wanted)
+            owner = wanted.owner(session)
         except NoRequester as error:
             faults.append(str(error))
             return [], None
-        cursor = None if wanted.cursor is None else wanted.cursor.hex
-        return list_requests(session, owner, wanted.filters_at(here().clock.now()), PAGE, cursor)
+        return list_requests(session, owner, wanted.filters_at(here().clock.now()), PAGE, wanted.position)
 
     rows, next_cursor = read(here().engine, work)
     if wanted.q is not None and len(rows) == 1 and wanted.cursor is None:

@@ -17,9 +17,8 @@ from models import sweep
 from models.base import read, write
 from models.sweep import OutcomeKind, Sweep
 from models.user import Role
-from webhook_receiver.console.lists import PAGE, Narrowed, RequestsNarrowed, narrowed
+from webhook_receiver.console.lists import PAGE, Narrowed, NoRequester, RequestsNarrowed, narrowed
 from webhook_receiver.console.pages import action, page
-from webhook_receiver.console.requests import NoRequester, owner_of
 from webhook_receiver.console.sessions import actor
 from webhook_receiver.context import here
 from webhook_receiver.problems import Problem, not_found
@@ -91,7 +90,7 @@ def _seen() -> tuple[SweepNarrowed, Preview]:
     now = here().clock.now()
 
     def work(session: Session) -> Preview:
-        return previewing.preview(session, owner_of(session, wanted), wanted.filters_at(now), wanted.act, now)
+        return previewing.preview(session, wanted.owner(session), wanted.filters_at(now), wanted.act, now)
 
     try:
         return wanted, read(here().engine, work)

@@ -56,6 +56,11 @@ def short(id_: Any) -> str:
     return str(id_)[-8:]
 
 
+def lasting(time: timedelta | None) -> str:
+    """`12 min`; a dash where nobody can tell."""
+    return NONE if time is None else span(time)
+
+
 def label(word: Any) -> str:
     """`outcome unknown` of `outcome_unknown`."""
     return str(word).replace("_", " ")
@@ -75,7 +80,7 @@ FOR_TEMPLATES: Mapping[str, Callable[..., Any]] = {
     "link": link,
     "with_parameters": with_parameters,
     "short": short,
-    "span": span,
+    "lasting": lasting,
     "label": label,
     "number": number,
     "percent": percent,
