@@ -62,6 +62,10 @@ _RETRYABLE_SQLSTATES = {"40001", "40P01", "55P03", "25P03"}
 """PostgreSQL: serialization failure, deadlock detected, lock not available, idle in transaction for too long."""
 
 
+CLOCKS_DIFFER = timedelta(hours=1)
+"""At the most, between the host that received an event and the one that stored it, which gave it its id."""
+
+
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """A moment. Takes and gives aware datetimes in UTC on both databases; a naive one is refused."""
 
@@ -117,6 +121,20 @@ def words(of: type[enum.StrEnum]) -> sa.Enum:
 def new_id() -> UUID:
     """A UUIDv7: sorts by time of making, so that keyset paging and locks in id order follow age."""
     return uuid7()
+
+
+def first_id_of(moment: datetime) -> UUID:
+    """Below every id (UUIDv7) of what came then or later: the first 48 bits count milliseconds (RFC 9562)."""
+    return _id_at(moment.timestamp() - CLOCKS_DIFFER.total_seconds())
+
+
+def last_id_of(moment: datetime) -> UUID:
+    """Above every id of what came then or earlier."""
+    return _id_at(moment.timestamp() + CLOCKS_DIFFER.total_seconds())
+
+
+def _id_at(seconds: float) -> UUID:
+    return UUID(int=max(0, int(seconds * 1000)) << 80)
 
 
 def utc_now() -> datetime:

@@ -11,9 +11,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from models.base import first_id_of, last_id_of
 from models.batch import Batch, BatchState
 from models.listing import page_of
-from models.number_events import first_id_of, last_id_of
 from models.request import Request, line
 from models.state import FINAL, OPEN, State
 

@@ -26,7 +26,7 @@ class Filters:
     @property
     def is_sifting(self) -> bool:
         """Whether they may leave few of many rows, which only an index finds."""
-        return self.q is None and (self.upstream is not None or self.released is True)
+        return self.q is None and (self.upstream is not None or self.released is not None)
 
 
 HELD = Filters()

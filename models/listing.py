@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import lookup
 from models.act import Act
+from models.base import last_id_of
 from models.batch import Batch
 from models.call import Call
 from models.inbox import Received
@@ -53,7 +54,7 @@ class Filters:
     @property
     def is_sifting(self) -> bool:
         """Whether they may leave few of many rows, which only an index finds."""
-        return self.batch_id is None and self.q is None and any((self.state, self.upstream, self.kind, self.reason))
+        return self.q is None and any((self.state, self.upstream, self.kind, self.reason, self.batch_id))
 
 
 NO_FILTERS = Filters()
@@ -134,7 +135,8 @@ def _conditions(requester_id: UUID | None, filters: Filters) -> list[sa.ColumnEl
         flagged = Request.contradicted_at.is_not(None)
         conditions.append(flagged if filters.contradicted else ~flagged)
     if filters.made_before is not None:
-        conditions.append(Request.created_at < filters.made_before)
+        # Ids ascend with time: so what is younger is not read to be left out.
+        conditions += [Request.created_at < filters.made_before, Request.id <= last_id_of(filters.made_before)]
     if filters.q is not None:
         conditions.append(Request.id.in_(lookup.matching(filters.q, requester_id)))
     return conditions

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from models.base import first_id_of
 from models.call import Call
 from models.listing import page_of
 from models.message import Message
 
 Row = TypeVar("Row", Call, Message)
-
-CLOCKS_DIFFER = timedelta(hours=1)
-"""At the most, between the host that received an event and the one that stored it, which gave it its id."""
 
 
 def list_events(
@@ -41,17 +39,3 @@ def list_events(
         # Ids ascend with time, and the list is in their order: it is read no further back than needed.
         conditions += [table.received_at >= since, table.id >= first_id_of(since)]
     return page_of(session, table, conditions, limit, cursor)
-
-
-def first_id_of(moment: datetime) -> UUID:
-    """Below every id (UUIDv7) of what came then or later: the first 48 bits count milliseconds (RFC 9562)."""
-    return _id_at(moment.timestamp() - CLOCKS_DIFFER.total_seconds())
-
-
-def last_id_of(moment: datetime) -> UUID:
-    """Above every id of what came then or earlier."""
-    return _id_at(moment.timestamp() + CLOCKS_DIFFER.total_seconds())
-
-
-def _id_at(seconds: float) -> UUID:
-    return UUID(int=max(0, int(seconds * 1000)) << 80)

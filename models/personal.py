@@ -16,13 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from models import call, message
-from models.base import changed
+from models.base import changed, first_id_of, last_id_of
 from models.call import Call
 from models.delivery import TELLS_OF_PEOPLE, Delivery
 from models.delivery_attempt import DeliveryAttempt
 from models.inbox import TOLD_OF_PEOPLE, Received
 from models.message import Message
-from models.number_events import first_id_of, last_id_of
 
 CHUNK = 500
 """Rows of each table in one transaction: a backlog of any length goes piece by piece."""

@@ -12,10 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from models import sets
-from models.base import new_id
+from models.base import first_id_of, new_id
 from models.delivery import TABLE, Delivery, DeliveryState, Notice, in_state, insert, row_of
 from models.endpoint import TEST, Endpoint
-from models.number_events import first_id_of
 
 PORTION = 1_000
 """Deliveries changed by one transaction."""

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from models import call, message
-from models.base import new_id, utc_now, write
-from models.number_events import CLOCKS_DIFFER
+from models.base import CLOCKS_DIFFER, new_id, utc_now, write
 from tests.factory import make_requester
 from tests.holding import PERTH, SYDNEY
 from tests.receiver import Api
