@@ -17,6 +17,7 @@ from models.base import read, utc_now, write
 from models.user import LastAdmin, Role, User, require_another_admin
 from tests.integration.console import PASSWORD, Browser, browser, make_user
 from tests.receiver import Api
+from tests.sandbox import eventually
 
 __all__ = ["browser"]
 
@@ -103,30 +104,34 @@ def test_the_last_admin_stays_one(api: Api, admin: Browser, act: str, said: dict
 
 
 def test_two_admins_who_disable_each_other_at_the_same_moment_leave_one(postgresql: Engine) -> None:
-    ids = [make_user(postgresql, name, Role.ADMIN).id for name in ("ada", "abe")]
+    ada, abe = (make_user(postgresql, name, Role.ADMIN).id for name in ("ada", "abe"))
     refused = []
-    both = threading.Barrier(2)
 
-    def disable(id_: UUID) -> None:
-        def work(session: Session) -> None:
-            row = session.get_one(User, id_)
-            require_another_admin(session, row)
-            people.disable(row, utc_now())
+    def disable(session: Session, id_: UUID) -> None:
+        row = session.get_one(User, id_)
+        require_another_admin(session, row)
+        people.disable(row, utc_now())
+        session.flush()
 
-        both.wait()
+    def second() -> None:
         try:
-            write(postgresql, work)
+            write(postgresql, lambda session: disable(session, abe))
         except LastAdmin as error:
             refused.append(str(error))
 
-    threads = [threading.Thread(target=disable, args=[id_]) for id_ in ids]
-    for thread in threads:
+    thread = threading.Thread(target=second)
+    with Session(postgresql) as session, session.begin():
+        disable(session, ada)
         thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(refused) == 1
-    left = sa.select(sa.func.count()).where(User.disabled_at.is_(None))
-    assert read(postgresql, lambda session: session.scalar(left)) == 1
+        eventually(lambda: not thread.is_alive() or is_waited_for(postgresql))
+    thread.join()
+    assert refused == ["abe"]
+
+
+def is_waited_for(engine: Engine) -> bool:
+    """Whether a transaction waits for another's lock."""
+    with engine.connect() as connection:
+        return bool(connection.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
