@@ -17,7 +17,7 @@ GRAVE = {"serious", "critical"}
 
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
-NOT_PAGES = re.compile(r"/(assets|sign-in)\b|<path:|results\.<format_>|/$")
+NOT_PAGES = re.compile(r"/(assets|sign-in)\b|<path:|results\.|/$")
 
 
 ASKED = {"/sweeps/new": "?act=resolve_failed&state=held"}
