@@ -23,6 +23,7 @@ from models.sign_in import SignInFailure
 from models.spending import Spent
 from models.stock_watch import StockWatch
 from models.sweep import Sweep, SweepOutcome
+from models.tally import Tally
 from models.upstream import Pause
 from models.user import User
 
@@ -53,5 +54,6 @@ __all__ = [
     "StockWatch",
     "Sweep",
     "SweepOutcome",
+    "Tally",
     "User",
 ]

@@ -19,12 +19,13 @@ from webhook_receiver.deliveries import deliveries
 from webhook_receiver.docs import docs
 from webhook_receiver.endpoints import endpoints
 from webhook_receiver.events import events
+from webhook_receiver.figures import Rows
 from webhook_receiver.gate import Gate
 from webhook_receiver.health import health
 from webhook_receiver.keeping import Keeper
 from webhook_receiver.key_uses import KeyUses
 from webhook_receiver.messages import messages
-from webhook_receiver.metrics import HttpTimes, Rows, metrics
+from webhook_receiver.metrics import HttpTimes, metrics
 from webhook_receiver.numbers import numbers
 from webhook_receiver.rate_limit import RateLimit
 from webhook_receiver.reconciliation import reconciliation

@@ -272,6 +272,15 @@ def name_of(outcome: Outcome) -> str:
     return _NAMES.get(type(outcome), "unavailable")
 
 
+def answer_class(outcome: Outcome) -> str:
+    """As `name_of`, with the two answers told apart that on call acts on in another way: `over_limit`, `out_of_stock`.
+    One of `ANSWER_CLASSES`."""
+    reason = getattr(outcome, "reason", None)
+    return reason.value if isinstance(reason, Reason) and reason in _TOLD_APART else name_of(outcome)
+
+
+_TOLD_APART = frozenset({Reason.OVER_LIMIT, Reason.OUT_OF_STOCK})
+
 _NAMES: dict[type, str] = {
     Completed: "completed",
     Accepted: "accepted",
@@ -285,3 +294,6 @@ _NAMES: dict[type, str] = {
     Undecidable: "undecidable",
     WrongAccount: "wrong_account",
 }
+
+ANSWER_CLASSES = tuple(sorted({*_NAMES.values(), *(reason.value for reason in _TOLD_APART)} - {_NAMES[Stopped]}))
+"""Of calls that were made."""

@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import delivery_attempt, event, outage
+from models import delivery_attempt, event, outage, tally
 from models.base import write
 from models.delivery import Delivery, DeliveryState
 from models.delivery_attempt import Attempt
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 GONE = 410
 """The endpoint is no longer there and wants nothing more (Standard Webhooks)."""
+
+NO_ANSWER = "none"
+"""Beside `2xx`, `4xx` and so on: what a try is counted as that nobody answered."""
 
 JITTER = 0.1
 """Of each wait, either way: results that failed together come back apart."""
@@ -96,7 +99,15 @@ def _settle(session: Session, tried: Sequence[Tried], schedule: Sequence[timedel
     settle_rows(session, Delivery, rows, ("state", "attempts", "due_at", "delivered_at", "last_status", "last_error"))
     delivery_attempt.append(session, [_attempt(one) for one in tried])
     event.append(session, [_entry(one) for one in tried if one.row.request_id is not None])
+    tally.add(session, [_observation(one) for one in tried if one.was_sent])
     return changes
+
+
+def _observation(tried: Tried) -> tally.Observation:
+    endpoint_id = tried.row.endpoint_id
+    who = tally.ONE_OFF if endpoint_id is None else str(endpoint_id)
+    answer = NO_ANSWER if tried.status is None else f"{tried.status // 100}xx"
+    return tally.Observation(tally.What.TRY, who, "", answer, tried.latency)
 
 
 def _heard(tried: Sequence[Tried]) -> list[Heard]:

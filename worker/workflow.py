@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import event, number, stock_watch
+from models import event, number, stock_watch, tally
 from models.base import REFUSED_VALUE, read, write
 from models.due import PRIORITIES, Claim, Step, claim_requests, count_due_requests
 from models.event import Entry, EventKind
@@ -24,7 +24,7 @@ from models.request import Kind, Priority
 from models.state import Reason, State
 from models.transition import Landing, Move, apply, lock, transition
 from worker import stock
-from worker.decision import Outcome, Policy, decide, doubt, is_unsettled, name_of
+from worker.decision import Outcome, Policy, answer_class, decide, doubt, is_unsettled, name_of
 from worker.limits import Permits
 from worker.loop import Loop
 from worker.pausing import pause_where_needed
@@ -244,6 +244,18 @@ def record(session: Session, name: str, results: Sequence[Result], policy: Polic
         _record_late(session, late, now)
     for result in results:
         pause_where_needed(session, name, result.outcome, now)
+    tally.add(session, [_observation(name, result) for result in results if not _was_kept_back(result.outcome)])
+
+
+def _was_kept_back(outcome: Outcome) -> bool:
+    """By us: the upstream has nothing to do with it."""
+    return isinstance(outcome, TooLate | Stopped)
+
+
+def _observation(name: str, result: Result) -> tally.Observation:
+    return tally.Observation(
+        tally.What.CALL, name, result.claim.step.value, answer_class(result.outcome), result.latency
+    )
 
 
 def _wait_for_stock(

@@ -49,7 +49,7 @@ from worker.upstreams.base import Accepted, Completed, OutcomeUnknown, Rejected
 
 SMALL = {
     "alembic_version", "api_keys", "endpoints", "heartbeats", "outages", "reconciliations", "requesters",
-    "stock_watches", "sweeps", "upstream_pauses", "users",
+    "stock_watches", "sweeps", "tallies", "upstream_pauses", "users",
 }  # fmt: skip
 """Tables that do not grow with the work."""
 
