@@ -129,6 +129,8 @@ def test_a_database_that_takes_nothing_is_seen_though_it_can_be_read(
             connection.execute(sa.text(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on"))
         api.app.extensions["trunkline"].engine.dispose()
         after = api.get("/metrics").text
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text(f"ALTER DATABASE {engine.url.database} RESET default_transaction_read_only"))
     engine.dispose()
 
     assert "trunkline_database_writable 1.0" in before

@@ -5,6 +5,7 @@ Each can be hurt while tests run: `freeze`, `thaw`, `kill`, `start`, `restart` o
 
 from tests.services.amqp import rabbitmq
 from tests.services.postgresql import Postgres, postgres
+from tests.services.prometheus import prometheus, promtool
 from tests.services.server import Server, ServiceMissing
 from tests.services.valkey import embedded_broker, redis_server
 
@@ -14,6 +15,8 @@ __all__ = [
     "ServiceMissing",
     "embedded_broker",
     "postgres",
+    "prometheus",
+    "promtool",
     "rabbitmq",
     "redis_server",
 ]
