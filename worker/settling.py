@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 
 from models import delivery_attempt, event, outage, tally
 from models.base import write
@@ -86,7 +87,8 @@ def settle(runtime: Runtime, tried: Sequence[Tried]) -> None:
     schedule = [timedelta(seconds=step) for step in runtime.settings.environment.delivery_backoff]
     changes = write(runtime.engine, lambda session: _settle(session, tried, schedule, runtime.clock.now()))
     for change in changes:
-        _tell(change)
+        with bound_contextvars(endpoint_id=change.endpoint_id):
+            _tell(change)
 
 
 def _settle(session: Session, tried: Sequence[Tried], schedule: Sequence[timedelta], now: datetime) -> list[Change]:
