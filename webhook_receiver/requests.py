@@ -11,7 +11,6 @@ import flask
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
-from structlog.contextvars import bind_contextvars
 
 from models import event
 from models.base import read, write
@@ -109,7 +108,6 @@ def answer_taken(caller: Caller, take: Callable[[], Taken]) -> ResponseReturnVal
     except Conflict:
         detail = "This Idempotency-Key was used before, with another body. Nothing was taken."
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail) from None
-    bind_contextvars(request_id=taken.id)
     request = _find(caller, taken.id)
     if taken.is_new:
         hints.upstream(request.upstream)

@@ -8,6 +8,7 @@ a download that breaks off looks complete to the other side. `bodies` and `resul
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from models.base import make_engine
 from models.migrations import require_current
 from webhook_receiver import Serves, create_app
 from webhook_receiver.metrics import FOLDER_VARIABLE
-from worker.logs import set_up_logging
+from worker.serving import set_up_logging
 from worker.settings import Settings, load
 
 THREADS = 16
@@ -48,7 +49,6 @@ def serve(settings: Settings, host: str, port: int, processes: int | None = None
     The server logs nothing of single requests: their paths may hold tokens. `access_log` does, where it is asked to.
     """
     _require_schema(settings)
-    set_up_logging(settings.environment.log_level, settings.environment.log_format)
     with TemporaryDirectory(prefix="trunkline-metrics-") as folder:
         os.environ[FOLDER_VARIABLE] = folder
         # A forked child would keep this process's idea of where counts go, and its threads' locks.
@@ -70,7 +70,6 @@ def serve(settings: Settings, host: str, port: int, processes: int | None = None
             workers_kill_timeout=STOP_WITHIN,
             log_access=False,
             log_level=LogLevels.error,
-            log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # as ours, in one form
         ).serve()
 
 
@@ -88,9 +87,9 @@ _FACTORIES = {Serves.ALL: "application", Serves.CONSOLE: "console_alone"}
 
 
 def _make(serves: Serves) -> flask.Flask:
-    settings = load()
-    set_up_logging(settings.environment.log_level, settings.environment.log_format)
-    return create_app(settings, connections=THREADS, serves=serves)
+    set_up_logging(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it speaks whenever somebody asks whether we are ready
+    return create_app(load(), connections=THREADS, serves=serves)
 
 
 def _processes(settings: Settings) -> int:

@@ -16,7 +16,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, lazyload
-from structlog.contextvars import bind_contextvars
 
 from models import dispatch
 from models.base import read, write
@@ -143,13 +142,6 @@ def _finish(runtime: Runtime, groups: Iterator[Sequence[Tried]], places: Places)
 
 
 async def _send(runtime: Runtime, row: Delivery, target: Target, within: timedelta) -> Tried:
-    bind_contextvars(
-        delivery_id=row.id,
-        request_id=row.request_id,
-        batch_id=row.batch_id,
-        endpoint_id=row.endpoint_id,
-        attempt=row.attempts,
-    )
     if target.refusal is not None:
         return Tried(row, target, None, target.refusal, timedelta(), runtime.clock.now(), is_last=True, was_sent=False)
     if not target.secrets:

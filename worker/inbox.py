@@ -6,10 +6,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy.orm import Session
-from structlog.contextvars import bound_contextvars
 
 from models import delivery, event, transition
 from models.base import REFUSED_VALUE, write
@@ -75,8 +73,7 @@ def _apply_alone(runtime: Runtime, read: _Read) -> None:
     try:
         write(runtime.engine, lambda session: apply(session, runtime, [read], runtime.clock.now()))
     except REFUSED_VALUE as error:
-        with bound_contextvars(**_ids(read.row)):
-            log.warning("the database refuses what inbox row %s says: %s", read.row.id, type(error).__name__)
+        log.warning("the database refuses what inbox row %s says: %s", read.row.id, type(error).__name__)
         problem = _Read(read.row, problem="The database cannot hold what it says.")
         write(runtime.engine, lambda session: apply(session, runtime, [problem], runtime.clock.now()))
 
@@ -97,15 +94,8 @@ def _read(dialect: Dialect | None, row: Received) -> _Read:
         return _Read(row, problem=str(error))
     except Exception as error:
         # A fault of ours in reading one row must not keep the others waiting. It stays in the inbox, visible.
-        with bound_contextvars(**_ids(row)):
-            log.exception("cannot read inbox row %s from %s", row.id, row.upstream)
+        log.exception("cannot read inbox row %s from %s", row.id, row.upstream)
         return _Read(row, problem=f"Trunkline's own reader failed: {type(error).__name__}")
-
-
-def _ids(row: Received) -> dict[str, Any]:
-    """What the lines about a row say of it."""
-    request_id = None if row.request_id == PORTAL else row.request_id
-    return {"inbox_id": row.id, "upstream": row.upstream, "request_id": request_id}
 
 
 def apply(session: Session, runtime: Runtime, read: Sequence[_Read], now: datetime) -> None:

@@ -7,13 +7,11 @@ few threads; when all are busy the hint is dropped, since what is due is hinted 
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
-from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ class Lanes:
             if self._busy.get(kind, 0) >= WIDTH:
                 return False
             self._busy[kind] = self._busy.get(kind, 0) + 1
-        self._begin(kind, work, call_others)
+        threading.Thread(target=self._work, args=(kind, work, call_others), name=f"lane-{kind}", daemon=True).start()
         return True
 
     def leave(self, kind: str, work: Callable[[], object]) -> None:
@@ -52,7 +50,7 @@ class Lanes:
 
         with self._changed:
             self._busy[kind] = self._busy.get(kind, 0) + 1
-        self._begin(kind, rest, lambda: None)
+        threading.Thread(target=self._work, args=(kind, rest, lambda: None), name=f"lane-{kind}", daemon=True).start()
 
     def drain(self, within: timedelta) -> bool:
         """Wait until all work has ended, and let none be repeated meanwhile; False where that took too long. (What is
@@ -67,11 +65,6 @@ class Lanes:
         finally:
             self._is_draining = False
         return True
-
-    def _begin(self, *work: Any) -> None:
-        """In a thread that knows what this one knows: for which hint it works stands on the lines that it logs."""
-        name, known = f"lane-{work[0]}", contextvars.copy_context()
-        threading.Thread(target=known.run, args=(self._work, *work), name=name, daemon=True).start()
 
     def _work(self, kind: str, work: Callable[[], bool], call_others: Callable[[], None]) -> None:
         is_first = True

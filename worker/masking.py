@@ -22,22 +22,6 @@ _MASKS = (
 )
 
 
-_IN_LINES = (
-    *_MASKS[:-1],
-    # As the last, but not the address of a host, which whoever reads a log has to know.
-    (re.compile(r"(?<![\w:.-])\+?\(?\d(?:[ ()-]{0,2}\d){5,12}[ ()-]{0,2}(\d{3})(?![\w:.-])"), r"…\1"),
-    # In an address that upstreams call. Whatever stands there, a token or a try at one.
-    (re.compile(r"(/(?:callbacks|calls|sms)/[^/\s\"']{1,40}/)[^/?\s\"'<]+"), r"\1…"),
-)
-
-
-def masked_line(text: str) -> str:
-    """A line of a log with what nobody may read there made unreadable, and hosts' addresses left."""
-    for pattern, mask in _IN_LINES:
-        text = pattern.sub(mask, text)
-    return text
-
-
 def masked(text: str) -> str:
     """The same with secrets, tokens and telephone numbers made unreadable. It may mask too much: other long numbers."""
     for pattern, mask in _MASKS:

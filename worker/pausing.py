@@ -6,7 +6,6 @@ import logging
 from datetime import datetime
 
 from sqlalchemy.orm import Session
-from structlog.contextvars import bound_contextvars
 
 from models import upstream
 from models.state import Reason
@@ -21,5 +20,4 @@ def pause_where_needed(session: Session, name: str, outcome: object, now: dateti
         return
     reason = Reason.WRONG_ACCOUNT if isinstance(outcome, WrongAccount) else "credentials_refused"
     if upstream.pause(session, name, reason, str(outcome), "worker", now):
-        with bound_contextvars(upstream=name):
-            log.error("upstream %s is paused: %s", name, outcome)
+        log.error("upstream %s is paused: %s", name, outcome)

@@ -19,7 +19,6 @@ from models import spending
 from models.requester import Scope
 from models.sealed import Keyring
 from worker.embedded import EmbeddedBroker
-from worker.logs import LogFormat, LogLevel
 from worker.upstream_settings import (
     UPSTREAMS,
     BaseUrl,
@@ -84,10 +83,6 @@ def _seconds_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
 def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("trunkline"))
 
@@ -122,8 +117,6 @@ class _Environment(BaseSettings):
     callers_shown_to: Scope = Scope.READ
     rate_limit: Annotated[int, Field(ge=0)] = 60_000  # requests a minute that one key may make; 0: any number
     access_log: bool = False
-    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = LogLevel.INFO
-    log_format: Annotated[LogFormat, BeforeValidator(_lower)] | None = None
     allow_private_destinations: bool = False
     egress_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
     trusted_proxies: int = Field(default=0, ge=0, le=10)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
-from structlog.contextvars import bound_contextvars
 
 from models import delivery_attempt, event, outage, tally
 from models.base import write
@@ -87,8 +86,7 @@ def settle(runtime: Runtime, tried: Sequence[Tried]) -> None:
     schedule = [timedelta(seconds=step) for step in runtime.settings.environment.delivery_backoff]
     changes = write(runtime.engine, lambda session: _settle(session, tried, schedule, runtime.clock.now()))
     for change in changes:
-        with bound_contextvars(endpoint_id=change.endpoint_id):
-            _tell(change)
+        _tell(change)
 
 
 def _settle(session: Session, tried: Sequence[Tried], schedule: Sequence[timedelta], now: datetime) -> list[Change]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import task_postrun, task_prerun, worker_process_shutdown
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from celery.signals import worker_process_shutdown
 
 from models.request import Priority
 from worker import deliver as delivering
 from worker import hints, relay, runtime, stock, sweeping, workflow
 from worker import inbox as reading
-from worker.app import Task, app
+from worker.app import app
 from worker.reconciling import run as reconciling
 
 
@@ -19,7 +18,6 @@ from worker.reconciling import run as reconciling
 def advance(upstream: str) -> None:
     """Bring forward what is due at an upstream."""
     here = runtime.current()
-    bind_contextvars(upstream=upstream)
 
     def work() -> bool:
         more = workflow.advance(here, upstream)
@@ -60,18 +58,6 @@ def tick() -> None:
     relay.tick(here)
     reconciling.begin_due(here)
     sweeping.begin_due(here)
-
-
-@task_prerun.connect
-def _begin(task_id: str, task: Task, **_: Any) -> None:
-    """Every line that is written for a hint, in whichever thread, says for which."""
-    clear_contextvars()
-    bind_contextvars(hint=task_id, task=task.name)
-
-
-@task_postrun.connect
-def _end(**_: Any) -> None:
-    clear_contextvars()
 
 
 @worker_process_shutdown.connect

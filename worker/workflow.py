@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
-from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from models import event, number, stock_watch, tally
 from models.base import REFUSED_VALUE, read, write
@@ -97,7 +96,7 @@ def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES)
         client, loop = runtime.client(name), runtime.loop
         if claims and claims[0].request.priority == Priority.SINGLE:  # and so all of them
             client, loop = runtime.hurried_client(name)
-        with runtime.switches.sending(), bound_contextvars(upstream=name, requests=len(claims)):
+        with runtime.switches.sending():
             too_late = _ask_and_record(runtime, client, loop, claims, permits, sent_until)
         pace.heard(len(claims), too_late)
     finally:
@@ -166,8 +165,7 @@ def _record(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
             for one in results:
                 _record(runtime, name, [one])
             return
-        with bound_contextvars(**_ids(results[0].claim)):
-            log.exception("the database refuses what %s answered about %s", name, results[0].claim.request.id)
+        log.exception("the database refuses what %s answered about %s", name, results[0].claim.request.id)
         held = replace(results[0], outcome=Undecidable("The upstream's answer cannot be stored; see the log."))
         write(runtime.engine, lambda session: record(session, name, [held], policy, runtime.clock.now()))
 
@@ -204,7 +202,6 @@ def _order(runtime: Runtime, claim: Claim, picker: Picker, references: dict[numb
 async def _ask(
     runtime: Runtime, client: Upstream, claim: Claim, order: Order, within: timedelta, sent_until: float
 ) -> Result:
-    bind_contextvars(**_ids(claim))  # for as long as this task of the loop lasts
     clock, switches = runtime.clock, runtime.switches
     began = clock.monotonic()
     outcome: Outcome
@@ -229,12 +226,6 @@ async def _ask(
         log.exception("the client of %s failed on request %s", client.name, order.request_id)
         outcome = _our_fault(claim, error)
     return Result(claim, outcome, timedelta(seconds=clock.monotonic() - began), clock.now(), heard)
-
-
-def _ids(claim: Claim) -> dict[str, Any]:
-    """What the lines about a request say of it, instead of how many are in its set."""
-    row = claim.request
-    return {"request_id": row.id, "batch_id": row.batch_id, "attempt": row.attempts, "requests": None}
 
 
 def _our_fault(claim: Claim, error: Exception) -> Outcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -78,8 +77,8 @@ def clock_of(member: Member) -> datetime:
 def _times(member: Member) -> list[datetime]:
     times = []
     for line in member.log.read_text(errors="replace").splitlines():
-        with suppress(ValueError):  # not each line is one of the log
-            times.append(datetime.fromisoformat(json.loads(line)["timestamp"]))
+        with suppress(ValueError):
+            times.append(datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S").astimezone(UTC))
     return times
 
 

@@ -23,8 +23,7 @@ CHILDREN = 3
     show_default="all",
     help="comma-separated; a worker for deliveries alone keeps slow requesters away from orders",
 )
-@click.option("--events", is_flag=True, help="tell Flower of each task; costs messages, so only where somebody looks")
-def worker(*, concurrency: int, queues: str, events: bool) -> None:
+def worker(concurrency: int, queues: str) -> None:
     """Order, look up, read callbacks, deliver results.
 
     \b
@@ -35,7 +34,7 @@ def worker(*, concurrency: int, queues: str, events: bool) -> None:
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if unknown := sorted(set(names) - set(QUEUES)):
         raise click.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(QUEUES)}", param_hint="--queues")
-    run_worker(settings(), concurrency, names, tells_of_tasks=events)
+    run_worker(settings(), concurrency, names)
 
 
 @command("relay")

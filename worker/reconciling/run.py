@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 
 from sqlalchemy.engine import Engine
-from structlog.contextvars import bind_contextvars
 
 from models import reconciliation
 from models.base import read, rfc3339, write
@@ -100,7 +99,6 @@ def begin_due(runtime: Runtime) -> None:
 
 
 def _work(runtime: Runtime, name: str) -> bool:
-    bind_contextvars(upstream=name)
     run_daily(runtime, name)
     return False
 
