@@ -85,6 +85,8 @@ _CLAIMED = "(sent, 'state', 'queued', 'submitting', 'worker', NULL, NULL, '{}')"
 _ANSWERED = """(answered, 'attempt', NULL, NULL, 'worker', NULL, {detail},
     '{{"call": "submit", "attempt": 1, "answer": "{answer}", "latency_ms": 301.5{more}}}')"""
 _SAID = ', "exchanges": [{"request": "POST /requests", "sent": "{}", "status": 422, "answer": "not allowed"}]'
+_REJECTED = _ANSWERED.format(answer="rejected", detail="%(detail)s", more=_SAID)
+_PLAIN = _ANSWERED.format(answer="accepted", detail="NULL", more="")
 _ACCEPTED = "(answered + 1, 'state', 'submitting', 'accepted', 'worker', NULL, NULL, '{}')"
 _CALLED_BACK = """(called_back, 'callback', NULL, NULL, 'avanser', NULL, %(detail)s,
     format('{"says": "completed", "purpose": "callback", "method": "POST", "inbox": "%%s"}', inbox_id))"""
@@ -96,9 +98,9 @@ _TOLD = """(told, 'delivery', NULL, NULL, 'worker', NULL, NULL,
 
 _HISTORY: Mapping[State, Sequence[str]] = {
     State.QUEUED: [_TAKEN],
-    State.FAILED: [_TAKEN, _CLAIMED, _ANSWERED.format(answer="rejected", detail="%(detail)s", more=_SAID), _FAILED, _TOLD],
+    State.FAILED: [_TAKEN, _CLAIMED, _REJECTED, _FAILED, _TOLD],
     State.COMPLETED: [
-        _TAKEN, _CLAIMED, _ANSWERED.format(answer="accepted", detail="NULL", more=""), _ACCEPTED, _CALLED_BACK, _COMPLETED,
+        _TAKEN, _CLAIMED, _PLAIN, _ACCEPTED, _CALLED_BACK, _COMPLETED,
         _TOLD,
     ],
 }  # fmt: skip
