@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from models.base import make_engine
 from models.migrations import upgrade
-from tests import services
+from tests import canaries, services
 from tests.factory import KEYRING
 from worker.embedded import EmbeddedBroker
 
@@ -25,6 +25,8 @@ hypothesis.settings.load_profile("trunkline")
 TEMPLATE = "trunkline_template"
 """The PostgreSQL database that is migrated once and copied for every test."""
 
+WATCH = pytest.StashKey[canaries.Watch]()
+
 _names = (f"trunkline_{number}" for number in itertools.count())
 
 
@@ -33,6 +35,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos", choices=("small", "full"), default="small", help="size of the tests in tests/chaos")
     group.addoption("--chaos-seed", type=int, default=1, help="of everything that they leave to chance")
     group.addoption("--chaos-report", default="", help="a file that each verdict is appended to, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[WATCH] = canaries.watch()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test may log a secret, a token or a caller's number: in this process, or in one whose log is its own."""
+    watch = request.config.stash[WATCH]
+    watch.leaks.clear()
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    found = [*watch.leaks, *(canaries.leaks_in(folder) if folder is not None else [])]
+    assert not found, "what nobody may read was logged:\n" + "\n".join(found)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from models.base import make_engine
 from models.clock import make_clock
-from webhook_receiver import access_log, console, context, openapi, problems, rate_limit
+from webhook_receiver import access_log, console, context, http_id, openapi, problems, rate_limit
 from webhook_receiver.batches import batches
 from webhook_receiver.callbacks import callbacks
 from webhook_receiver.calls import calls
@@ -98,6 +98,7 @@ def create_app(
             limits=limits or BodyLimits(),
         ),
     )
+    http_id.install(app)
     problems.install(app)
     _measure(app)
     if settings.environment.access_log:

@@ -7,22 +7,15 @@ caller's number. Only where it is asked for, since a line costs some 60 µs, a t
 from __future__ import annotations
 
 import logging
-import re
 import time
 
 import flask
 
-from models.base import new_id
 from models.requester import Caller
 from webhook_receiver.metrics import METHODS
 from worker.app import UPSTREAM_QUEUES
 
 log = logging.getLogger(__name__)
-
-REQUEST_ID = "X-Request-Id"
-"""Taken from who asks, where it is well-formed, else made here; on the answer too, so that both sides can name it."""
-
-_WELL_FORMED = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def install(app: flask.Flask) -> None:
@@ -35,17 +28,14 @@ def _begin() -> None:
 
 
 def _end(response: flask.Response) -> flask.Response:
-    sent, rule = flask.request.headers.get(REQUEST_ID, ""), flask.request.url_rule
-    request_id = sent if _WELL_FORMED.fullmatch(sent) else str(new_id())
-    response.headers[REQUEST_ID] = request_id
+    rule = flask.request.url_rule
     log.info(
-        "%s %s %d %.1f ms %s id=%s",
+        "%s %s %d %.1f ms %s",
         flask.request.method if flask.request.method in METHODS else "other",
         "none" if rule is None else rule.rule,
         response.status_code,
         (time.perf_counter() - flask.g.asked_at) * 1000,
         _who(),
-        request_id,
     )
     return response
 

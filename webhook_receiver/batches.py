@@ -24,7 +24,7 @@ from webhook_receiver.operations import JSON, Answer, Api
 from webhook_receiver.problems import Problem, not_found
 from webhook_receiver.queries import PageQuery, Query, page
 from webhook_receiver.requests import actor_of
-from worker import batch_steering, bulk, hints, strict_json
+from worker import batch_steering, bulk, hints, logs, strict_json
 from worker.bulk import Media, RowFault
 from worker.bulk.document import LARGEST_DOCUMENT
 from worker.intake import BadRows, BatchTaken
@@ -92,6 +92,7 @@ def create_batch(caller: Caller, query: BatchQuery) -> ResponseReturnValue:
             taken = _take(caller, query, file, media, digest)
         except BadRows as error:
             raise _refusal(error, file, media) from None
+    logs.say(batch_id=taken.batch_id)
     for upstream in taken.upstreams:
         hints.upstream(upstream, taken.taken)
     hints.deliveries()

@@ -21,7 +21,7 @@ from models.inbox import Purpose
 from webhook_receiver.bodies import read_bytes
 from webhook_receiver.context import here
 from webhook_receiver.problems import not_found
-from worker import hints
+from worker import hints, logs
 from worker.signing import BadToken
 
 LONGEST_QUERY = 64 * 1024
@@ -57,6 +57,7 @@ def _take(upstream: str, purpose: Purpose, token: str) -> ResponseReturnValue:
         request_id = here().gate.admit(upstream, purpose, token, flask.request.remote_addr)
     except BadToken:
         raise not_found() from None
+    logs.say(upstream=upstream, request_id=request_id)
     row = _row(upstream, purpose, request_id, read_bytes(here().limits.callback), here().clock.now())
     if here().keeper.keep(row):
         hints.inbox()

@@ -25,7 +25,7 @@ from webhook_receiver.context import here
 from webhook_receiver.operations import JSON, Answer, Api
 from webhook_receiver.problems import Problem, bad_parameters, invalid, not_found
 from webhook_receiver.queries import PageQuery, UpstreamName
-from worker import hints, steering
+from worker import hints, logs, steering
 from worker.explain import Explanation, explain, gather
 from worker.explain import view as explain_view
 from worker.intake import LONGEST_KEY, Conflict, Invalid
@@ -109,6 +109,7 @@ def answer_taken(caller: Caller, take: Callable[[], Taken]) -> ResponseReturnVal
         detail = "This Idempotency-Key was used before, with another body. Nothing was taken."
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail) from None
     request = _find(caller, taken.id)
+    logs.say(request_id=request.id, upstream=request.upstream)
     if taken.is_new:
         hints.upstream(request.upstream)
     status = HTTPStatus.ACCEPTED if taken.is_new else HTTPStatus.OK

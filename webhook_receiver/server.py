@@ -8,7 +8,6 @@ a download that breaks off looks complete to the other side. `bodies` and `resul
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 from tempfile import TemporaryDirectory
@@ -23,7 +22,7 @@ from models.base import make_engine
 from models.migrations import require_current
 from webhook_receiver import Serves, create_app
 from webhook_receiver.metrics import FOLDER_VARIABLE
-from worker.serving import set_up_logging
+from worker.logs import set_up_logging
 from worker.settings import Settings, load
 
 THREADS = 16
@@ -87,9 +86,9 @@ _FACTORIES = {Serves.ALL: "application", Serves.CONSOLE: "console_alone"}
 
 
 def _make(serves: Serves) -> flask.Flask:
-    set_up_logging(logging.INFO)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it speaks whenever somebody asks whether we are ready
-    return create_app(load(), connections=THREADS, serves=serves)
+    settings = load()
+    set_up_logging(settings.environment.log_level, settings.environment.log_format)
+    return create_app(settings, connections=THREADS, serves=serves)
 
 
 def _processes(settings: Settings) -> int:

@@ -23,7 +23,7 @@ from models.delivery import Delivery, body
 from models.dispatch import Ready
 from models.endpoint import Endpoint
 from models.requester import Requester
-from worker import settling
+from worker import logs, settling
 from worker.places import Places
 from worker.runtime import Runtime
 from worker.settling import GONE, Target, Tried
@@ -142,6 +142,7 @@ def _finish(runtime: Runtime, groups: Iterator[Sequence[Tried]], places: Places)
 
 
 async def _send(runtime: Runtime, row: Delivery, target: Target, within: timedelta) -> Tried:
+    logs.say(delivery_id=row.id, request_id=row.request_id, batch_id=row.batch_id, attempt=row.attempts)
     if target.refusal is not None:
         return Tried(row, target, None, target.refusal, timedelta(), runtime.clock.now(), is_last=True, was_sent=False)
     if not target.secrets:

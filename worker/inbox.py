@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from models.event import Entry, EventKind
 from models.inbox import Purpose, Received
 from models.request import Request
 from models.transition import Move
-from worker import ownership
+from worker import logs, ownership
 from worker.decision import evidence, name_of
 from worker.runtime import Runtime
 from worker.signing import PORTAL
@@ -73,9 +74,15 @@ def _apply_alone(runtime: Runtime, read: _Read) -> None:
     try:
         write(runtime.engine, lambda session: apply(session, runtime, [read], runtime.clock.now()))
     except REFUSED_VALUE as error:
-        log.warning("the database refuses what inbox row %s says: %s", read.row.id, type(error).__name__)
+        with _about(read.row):
+            log.warning("the database refuses what inbox row %s says: %s", read.row.id, type(error).__name__)
         problem = _Read(read.row, problem="The database cannot hold what it says.")
         write(runtime.engine, lambda session: apply(session, runtime, [problem], runtime.clock.now()))
+
+
+def _about(row: Received) -> AbstractContextManager[None]:
+    request_id = None if row.request_id == PORTAL else row.request_id
+    return logs.about(upstream=row.upstream, request_id=request_id, inbox_id=row.id)
 
 
 def _read(dialect: Dialect | None, row: Received) -> _Read:
@@ -94,7 +101,8 @@ def _read(dialect: Dialect | None, row: Received) -> _Read:
         return _Read(row, problem=str(error))
     except Exception as error:
         # A fault of ours in reading one row must not keep the others waiting. It stays in the inbox, visible.
-        log.exception("cannot read inbox row %s from %s", row.id, row.upstream)
+        with _about(row):
+            log.exception("cannot read inbox row %s from %s", row.id, row.upstream)
         return _Read(row, problem=f"Trunkline's own reader failed: {type(error).__name__}")
 
 

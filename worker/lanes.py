@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Lanes:
             if self._busy.get(kind, 0) >= WIDTH:
                 return False
             self._busy[kind] = self._busy.get(kind, 0) + 1
-        threading.Thread(target=self._work, args=(kind, work, call_others), name=f"lane-{kind}", daemon=True).start()
+        self._begin(kind, work, call_others)
         return True
 
     def leave(self, kind: str, work: Callable[[], object]) -> None:
@@ -50,7 +52,7 @@ class Lanes:
 
         with self._changed:
             self._busy[kind] = self._busy.get(kind, 0) + 1
-        threading.Thread(target=self._work, args=(kind, rest, lambda: None), name=f"lane-{kind}", daemon=True).start()
+        self._begin(kind, rest, lambda: None)
 
     def drain(self, within: timedelta) -> bool:
         """Wait until all work has ended, and let none be repeated meanwhile; False where that took too long. (What is
@@ -65,6 +67,11 @@ class Lanes:
         finally:
             self._is_draining = False
         return True
+
+    def _begin(self, kind: str, work: Callable[[], bool], call_others: Callable[[], None]) -> None:
+        """In a thread whose lines of the log are about what this one's are about."""
+        run = partial(copy_context().run, self._work, kind, work, call_others)
+        threading.Thread(target=run, name=f"lane-{kind}", daemon=True).start()
 
     def _work(self, kind: str, work: Callable[[], bool], call_others: Callable[[], None]) -> None:
         is_first = True

@@ -12,25 +12,10 @@ from celery.signals import worker_ready, worker_shutting_down
 from models.base import make_engine
 from models.migrations import require_current
 from worker.app import QUEUES, configure
+from worker.logs import set_up_logging
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
-
-_TELL_TOO_MUCH = ("httpx", "httpcore", "aiohttp.client", "aiohttp.access", "sqlalchemy.engine")
-"""These log whole URLs, and ours hold tokens; or, at DEBUG, the rows that are read, with secrets and callers' numbers.
-So they may not, whatever level is asked for."""
-
-
-def set_up_logging(level: int = logging.INFO) -> None:
-    logging.basicConfig(level=level, format=LOG_FORMAT)
-    for name in _TELL_TOO_MUCH:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)  # a line for each hint tells nobody anything
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
-    # On RabbitMQ, that messages with a delay would block a worker: at each start, once a queue. We send none.
-    logging.getLogger("kombu.transport.native_delayed_delivery").setLevel(logging.ERROR)
 
 
 def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUEUES) -> None:
@@ -45,23 +30,26 @@ def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUE
     """
     _check_schema(settings)
     app = configure(settings)
-    set_up_logging()
+    set_up_logging(settings.environment.log_level, settings.environment.log_format)
     seen: set[str] = set()
     worker_ready.connect(lambda **_: seen.add("ready"), weak=False)
     worker_shutting_down.connect(lambda **_: seen.add("told to stop"), weak=False)
     work: Callable[[list[str]], object] = app.worker_main
     work(
         [
+            "--quiet",  # its banner is no line of a log
             "worker",
             f"--concurrency={concurrency}",
             f"--queues={','.join(queues)}",
             f"--hostname=worker-{os.getpid()}@%h",
             "--pool=prefork",
-            "--loglevel=INFO",
+            f"--loglevel={settings.environment.log_level.value}",
             # None of these is of use to workers that talk through the database, and each costs messages.
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",
+            # Without it no monitor could turn them on later: with the three above Celery has no sender of events.
+            *(["--task-events"] if settings.environment.task_events else []),
         ]
     )
     if seen == {"ready"}:
@@ -73,8 +61,9 @@ def run_relay(settings: Settings) -> None:
     """Send a tick every second until told to stop. Raises SchemaOutOfDate, WrongOrder."""
     _check_schema(settings)
     app = configure(settings)
-    set_up_logging()
-    app.Beat(scheduler_cls="worker.beat:RelayScheduler", loglevel="INFO", quiet=True, max_interval=1).run()
+    set_up_logging(settings.environment.log_level, settings.environment.log_format)
+    level = settings.environment.log_level.value
+    app.Beat(scheduler_cls="worker.beat:RelayScheduler", loglevel=level, quiet=True, max_interval=1).run()
 
 
 def _check_schema(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import secrets
 import ssl
@@ -44,6 +45,23 @@ STANDARD_WEBHOOKS_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86
 """Seconds between tries of one result, over about three days (Standard Webhooks, "Deliverability and reliability")."""
 
 
+class LogFormat(enum.StrEnum):
+    """How a line of the log is written."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(enum.StrEnum):
+    """The least grave lines that are written, in the words of Python's `logging`."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
 class SettingsError(Exception):
     """One or more settings are missing or wrong. The message names each, a line for one."""
 
@@ -77,6 +95,10 @@ def _proxy(secret: SecretStr) -> SecretStr:
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError("must be a URL such as http://proxy:3128")
     return secret
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
 
 
 def _seconds_list(value: Any) -> Any:
@@ -117,6 +139,9 @@ class _Environment(BaseSettings):
     callers_shown_to: Scope = Scope.READ
     rate_limit: Annotated[int, Field(ge=0)] = 60_000  # requests a minute that one key may make; 0: any number
     access_log: bool = False
+    log_format: LogFormat | None = None  # for people on a terminal, else JSON
+    log_level: Annotated[LogLevel, BeforeValidator(_upper)] = LogLevel.INFO
+    task_events: bool = False  # whether workers tell Celery's monitors, such as Flower, of each task
     allow_private_destinations: bool = False
     egress_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
     trusted_proxies: int = Field(default=0, ge=0, le=10)

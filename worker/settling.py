@@ -20,7 +20,7 @@ from models.due import settle as settle_rows
 from models.endpoint import Endpoint
 from models.event import Entry, EventKind
 from models.outage import Change, Health, Heard
-from worker import places
+from worker import logs, places
 from worker.masking import beginning
 from worker.runtime import Runtime
 
@@ -86,7 +86,8 @@ def settle(runtime: Runtime, tried: Sequence[Tried]) -> None:
     schedule = [timedelta(seconds=step) for step in runtime.settings.environment.delivery_backoff]
     changes = write(runtime.engine, lambda session: _settle(session, tried, schedule, runtime.clock.now()))
     for change in changes:
-        _tell(change)
+        with logs.about(endpoint_id=change.endpoint_id):
+            _tell(change)
 
 
 def _settle(session: Session, tried: Sequence[Tried], schedule: Sequence[timedelta], now: datetime) -> list[Change]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import worker_process_shutdown
+from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 
 from models.request import Priority
 from worker import deliver as delivering
-from worker import hints, relay, runtime, stock, sweeping, workflow
+from worker import hints, logs, relay, runtime, stock, sweeping, workflow
 from worker import inbox as reading
 from worker.app import app
 from worker.reconciling import run as reconciling
@@ -29,9 +29,10 @@ def advance(upstream: str) -> None:
     def call_others() -> None:
         hints.upstream(upstream)
 
-    if not here.lanes.run(upstream, work, call_others):
-        # A bulk job has all of them: there is one more, which it never gets.
-        here.lanes.run(f"{upstream}, single", hurry, call_others)
+    with logs.about(upstream=upstream):
+        if not here.lanes.run(upstream, work, call_others):
+            # A bulk job has all of them: there is one more, which it never gets.
+            here.lanes.run(f"{upstream}, single", hurry, call_others)
 
 
 @app.task(name="trunkline.read_inbox")
@@ -58,6 +59,18 @@ def tick() -> None:
     relay.tick(here)
     reconciling.begin_due(here)
     sweeping.begin_due(here)
+
+
+@task_prerun.connect
+def begin(task_id: str, **_: Any) -> None:
+    """Lines of the log name the hint that the work was begun for."""
+    logs.forget()
+    logs.say(hint=task_id)
+
+
+@task_postrun.connect
+def end(**_: Any) -> None:
+    logs.forget()
 
 
 @worker_process_shutdown.connect

@@ -23,7 +23,7 @@ from models.event import Entry, EventKind
 from models.request import Kind, Priority
 from models.state import Reason, State
 from models.transition import Landing, Move, apply, lock, transition
-from worker import stock
+from worker import logs, stock
 from worker.decision import Outcome, Policy, answer_class, decide, doubt, is_unsettled, name_of
 from worker.limits import Permits
 from worker.loop import Loop
@@ -96,7 +96,7 @@ def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES)
         client, loop = runtime.client(name), runtime.loop
         if claims and claims[0].request.priority == Priority.SINGLE:  # and so all of them
             client, loop = runtime.hurried_client(name)
-        with runtime.switches.sending():
+        with runtime.switches.sending(), logs.about(upstream=name, requests=len(claims)):
             too_late = _ask_and_record(runtime, client, loop, claims, permits, sent_until)
         pace.heard(len(claims), too_late)
     finally:
@@ -165,7 +165,8 @@ def _record(runtime: Runtime, name: str, results: Sequence[Result]) -> None:
             for one in results:
                 _record(runtime, name, [one])
             return
-        log.exception("the database refuses what %s answered about %s", name, results[0].claim.request.id)
+        with logs.about(requests=None, **_ids(results[0].claim)):
+            log.exception("the database refuses what %s answered about %s", name, results[0].claim.request.id)
         held = replace(results[0], outcome=Undecidable("The upstream's answer cannot be stored; see the log."))
         write(runtime.engine, lambda session: record(session, name, [held], policy, runtime.clock.now()))
 
@@ -203,6 +204,7 @@ async def _ask(
     runtime: Runtime, client: Upstream, claim: Claim, order: Order, within: timedelta, sent_until: float
 ) -> Result:
     clock, switches = runtime.clock, runtime.switches
+    logs.say(requests=None, **_ids(claim))
     began = clock.monotonic()
     outcome: Outcome
     heard: list[Exchange] = []
@@ -226,6 +228,11 @@ async def _ask(
         log.exception("the client of %s failed on request %s", client.name, order.request_id)
         outcome = _our_fault(claim, error)
     return Result(claim, outcome, timedelta(seconds=clock.monotonic() - began), clock.now(), heard)
+
+
+def _ids(claim: Claim) -> dict[str, Any]:
+    row = claim.request
+    return {"request_id": row.id, "batch_id": row.batch_id, "upstream": row.upstream, "attempt": row.attempts}
 
 
 def _our_fault(claim: Claim, error: Exception) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -77,8 +78,8 @@ def clock_of(member: Member) -> datetime:
 def _times(member: Member) -> list[datetime]:
     times = []
     for line in member.log.read_text(errors="replace").splitlines():
-        with suppress(ValueError):
-            times.append(datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S").astimezone(UTC))
+        with suppress(ValueError, KeyError, TypeError):
+            times.append(datetime.fromisoformat(json.loads(line)["time"]))
     return times
 
 

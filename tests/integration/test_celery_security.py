@@ -6,18 +6,23 @@ import base64
 import json
 import os
 import pickle
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
+import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.engine import Engine
 
-from models.base import make_engine, read
+from models.base import make_engine, new_id, read, utc_now, write
 from models.heartbeat import last_beat
+from models.inbox import Purpose, Received
 from tests.celery_app import forget_connections
 from tests.chaos.member import Member
 from tests.receiver import environment
@@ -26,6 +31,7 @@ from worker import hints
 from worker.app import DELIVERIES, INBOX, QUEUES, RELAY, UPSTREAM_QUEUES, app, configure
 from worker.relay import HEARTBEAT
 from worker.settings import load
+from worker.signing import Tokens
 
 PASSWORD, SECRET = "canary-password-of-the-upstream", "canary-secret-key-that-is-long-enough"
 
@@ -44,7 +50,7 @@ class Evil:
 def worker(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Member]:
     """A process as in production, with a child. This process sends to the same broker."""
     mine = environment(sqlite_url, str(tmp_path)) | {"TRUNKLINE_BROKER_URL": redis_url}
-    mine |= {"TRUNKLINE_AVANSER_PASSWORD": PASSWORD, "TRUNKLINE_SECRET_KEY": SECRET}
+    mine |= {"TRUNKLINE_AVANSER_PASSWORD": PASSWORD, "TRUNKLINE_SECRET_KEY": SECRET, "TRUNKLINE_TASK_EVENTS": "true"}
     for name, value in mine.items():
         monkeypatch.setenv(name, value)
     configure(load())
@@ -140,6 +146,65 @@ def test_what_inspect_shows_holds_no_secret(worker: Member, redis_url: str) -> N
     assert [secret for secret in (PASSWORD, SECRET, broker_password) if secret in said] == []
     log = worker.log.read_text()
     assert [secret for secret in (PASSWORD, SECRET, broker_password) if secret in log] == []
+
+
+CALLER, TEXT = "61400000123", "canary-text-of-a-message"
+
+
+def keep_a_call(engine: Engine) -> str:
+    """What an upstream sent about a call, in the inbox; its token."""
+    id_ = uuid4()
+    body = f"ani={CALLER}&callid=1&target={CALLER}&name={TEXT}".encode()
+    row = Received(
+        id=new_id(), upstream="avanser", purpose=Purpose.CALL, request_id=id_, digest="0" * 64, method="POST",
+        query="", content_type="application/x-www-form-urlencoded", body=body, received_at=utc_now(), due_at=utc_now(),
+    )  # fmt: skip
+    write(engine, lambda session: session.add(row))
+    return Tokens([SecretStr(SECRET)]).make("avanser", Purpose.CALL, id_)
+
+
+def failure_of(task: str) -> dict[str, Any]:
+    """What Celery's events tell of the next failure of a task, as Flower would show it."""
+    names: dict[str, str] = {}
+    failed: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    hears = threading.Event()
+
+    def hear(event: dict[str, Any]) -> None:
+        hears.set()
+        names.setdefault(event.get("uuid", ""), event.get("name", ""))
+        if event["type"] == "task-failed" and names[event["uuid"]] == task:
+            failed.put(event)
+
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": hear})
+        listening = threading.Thread(target=receiver.capture, kwargs={"wakeup": False}, daemon=True)
+        listening.start()
+        try:
+            eventually(lambda: app.send_task("trunkline.relay", queue=RELAY) and hears.wait(1), within=30)
+            app.send_task(task, queue=INBOX)
+            return failed.get(timeout=30)
+        finally:
+            receiver.should_stop = True
+            listening.join(30)
+
+
+def test_the_traceback_of_a_task_that_fails_holds_no_secret_in_log_events_or_inspect(
+    worker: Member, engine: Engine
+) -> None:
+    assert is_at_work(engine)
+    token = keep_a_call(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE requests RENAME TO requests_away"))
+    event = failure_of("trunkline.read_inbox")
+    eventually(lambda: "Task trunkline.read_inbox" in worker.log.read_text(), within=30)
+    assert "OperationalError" in event["exception"]
+    assert "Traceback" in event["traceback"]
+    inspect = app.control.inspect(timeout=20)
+    shown = json.dumps([inspect.active(), inspect.reserved(), inspect.stats()], default=str)
+    (line,) = (one for one in map(json.loads, worker.log.read_text().splitlines()) if one.get("hint") == event["uuid"])
+    assert "Traceback" in line["exception"]
+    said = "\n".join([worker.log.read_text(), json.dumps(event, default=str), shown])
+    assert [secret for secret in (PASSWORD, SECRET, CALLER, TEXT, token) if secret in said] == []
 
 
 def test_a_message_names_a_queues_upstream_and_holds_nothing_else(

@@ -18,8 +18,9 @@ from tests.receiver import Api, receiver
 from tests.working import ScriptedUpstream, every, working
 from worker.deliver import deliver
 from worker.inbox import read_inbox
+from worker.logs import set_up_logging
 from worker.loop import Loop
-from worker.serving import set_up_logging
+from worker.settings import LogLevel
 
 CALLER, TEXT, HOOK = "61400098765", "canary-text-of-a-message", "canary-path-of-a-hook"
 
@@ -35,7 +36,7 @@ def talkative() -> Iterator[None]:
     before = {name: logging.getLogger(name).level for name in [None, *logging.root.manager.loggerDict, *LIBRARIES]}
     for name in (None, *LIBRARIES):
         logging.getLogger(name).setLevel(logging.DEBUG)
-    set_up_logging(logging.DEBUG)
+    set_up_logging(LogLevel.DEBUG)
     yield
     for name, level in before.items():
         logging.getLogger(name).setLevel(level)

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 from models import reconciliation
 from models.base import read, rfc3339, write
 from models.clock import Clock
-from worker import inquiry
+from worker import inquiry, logs
 from worker.reconciling.books import Listed, read_books
 from worker.reconciling.compare import Report, compare
 from worker.runtime import Runtime
@@ -111,7 +111,8 @@ def run_daily(runtime: Runtime, name: str, ask: Ask | None = None) -> bool:
     if not permits.count:
         return False
     try:
-        return _run_claimed(runtime, name, ask or asking(name, runtime.settings))
+        with logs.about(upstream=name):
+            return _run_claimed(runtime, name, ask or asking(name, runtime.settings))
     finally:
         limits.give_back(permits, permits.count)
 
