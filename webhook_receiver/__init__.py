@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from models.base import make_engine
 from models.clock import make_clock
-from webhook_receiver import access_log, console, context, http_id, openapi, problems, rate_limit
+from webhook_receiver import access_log, console, context, http_id, openapi, problems, rate_limit, traces
 from webhook_receiver.batches import batches
 from webhook_receiver.callbacks import callbacks
 from webhook_receiver.calls import calls
@@ -99,6 +99,7 @@ def create_app(
         ),
     )
     http_id.install(app)
+    traces.install(app)
     problems.install(app)
     _measure(app)
     if settings.environment.access_log:

@@ -23,11 +23,12 @@ from models.delivery import Delivery, body
 from models.dispatch import Ready
 from models.endpoint import Endpoint
 from models.requester import Requester
-from worker import logs, settling
+from worker import logs, settling, tracing
 from worker.places import Places
 from worker.runtime import Runtime
 from worker.settling import GONE, Target, Tried
 from worker.signing import sign
+from worker.tracing import Side
 from worker.upstreams.ask import retry_after
 from worker.upstreams.http import NoAnswer, Reply
 
@@ -59,7 +60,7 @@ def deliver(runtime: Runtime) -> bool:
         return False
     try:
         claimed, is_more = _take(runtime, places, within + LEASE_SLACK)
-        groups = runtime.loop.stream(claimed, lambda item: _send(runtime, *item, within), PATIENCE)
+        groups = runtime.loop.stream(claimed, lambda item: _traced(runtime, *item, within), PATIENCE)
         if _settle(runtime, groups, places, PATIENCE):
             places.end()
         else:
@@ -141,7 +142,22 @@ def _finish(runtime: Runtime, groups: Iterator[Sequence[Tried]], places: Places)
         places.end()
 
 
-async def _send(runtime: Runtime, row: Delivery, target: Target, within: timedelta) -> Tried:
+async def _traced(runtime: Runtime, row: Delivery, target: Target, within: timedelta) -> Tried:
+    about: dict[str, Any] = {
+        "delivery_id": row.id,
+        "request_id": row.request_id,
+        "attempt": row.attempts,
+        "event": row.type,
+    }
+    with tracing.span("deliver", row.request_id or row.id, Side.CLIENT, **about) as span:
+        tried = await _send(runtime, row, target, within, span.traceparent)
+        span.tell(**({} if tried.status is None else {"status": tried.status}))
+        if tried.error is not None:
+            span.fail("no answer" if tried.status is None else str(tried.status))
+    return tried
+
+
+async def _send(runtime: Runtime, row: Delivery, target: Target, within: timedelta, traceparent: str) -> Tried:
     logs.say(delivery_id=row.id, request_id=row.request_id, batch_id=row.batch_id, attempt=row.attempts)
     if target.refusal is not None:
         return Tried(row, target, None, target.refusal, timedelta(), runtime.clock.now(), is_last=True, was_sent=False)
@@ -155,6 +171,8 @@ async def _send(runtime: Runtime, row: Delivery, target: Target, within: timedel
 
     try:
         content, headers = sign(str(row.id), body(row), target.secrets, runtime.clock.now())
+        if traceparent:
+            headers["traceparent"] = traceparent
         reply: Reply = await runtime.destinations.post(target.url, content, headers, within)
     except NoAnswer as failure:
         return none(str(failure))

@@ -17,7 +17,7 @@ from models.event import Entry, EventKind
 from models.inbox import Purpose, Received
 from models.request import Request
 from models.transition import Move
-from worker import logs, ownership
+from worker import logs, ownership, tracing
 from worker.decision import evidence, name_of
 from worker.runtime import Runtime
 from worker.signing import PORTAL
@@ -60,7 +60,7 @@ def read_inbox(runtime: Runtime) -> bool:
     rows = write(runtime.engine, lambda session: claim(session, Received, CHUNK, runtime.clock.now(), LEASE))
     if not rows:
         return False
-    read = [_read(DIALECTS.get(row.upstream), row) for row in rows]
+    read = [_traced(row) for row in rows]
     try:
         write(runtime.engine, lambda session: apply(session, runtime, read, runtime.clock.now()))
     except REFUSED_VALUE:
@@ -83,6 +83,15 @@ def _apply_alone(runtime: Runtime, read: _Read) -> None:
 def _about(row: Received) -> AbstractContextManager[None]:
     request_id = None if row.request_id == PORTAL else row.request_id
     return logs.about(upstream=row.upstream, request_id=request_id, inbox_id=row.id)
+
+
+def _traced(row: Received) -> _Read:
+    of = row.id if row.request_id == PORTAL else row.request_id
+    with tracing.span("read", of, upstream=row.upstream, inbox_id=row.id, purpose=row.purpose.value) as span:
+        read = _read(DIALECTS.get(row.upstream), row)
+        if read.problem is not None:
+            span.fail("unreadable")
+    return read
 
 
 def _read(dialect: Dialect | None, row: Received) -> _Read:

@@ -59,6 +59,11 @@ def say(**ids: Any) -> None:
     _about.set({**_about.get(), **ids})
 
 
+def current() -> Mapping[str, Any]:
+    """The ids that lines are about now."""
+    return _about.get()
+
+
 def forget() -> None:
     """Lines are about nothing: where a thread begins another piece of work."""
     _about.set({})

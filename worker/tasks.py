@@ -8,7 +8,7 @@ from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 
 from models.request import Priority
 from worker import deliver as delivering
-from worker import hints, logs, relay, runtime, stock, sweeping, workflow
+from worker import hints, logs, relay, runtime, stock, sweeping, tracing, workflow
 from worker import inbox as reading
 from worker.app import app
 from worker.reconciling import run as reconciling
@@ -77,3 +77,4 @@ def end(**_: Any) -> None:
 def finish(**_: Any) -> None:
     """Let a process that is told to stop write down the answers that it waits for."""
     runtime.finish()
+    tracing.flush()

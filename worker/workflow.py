@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,13 +24,14 @@ from models.event import Entry, EventKind
 from models.request import Kind, Priority
 from models.state import Reason, State
 from models.transition import Landing, Move, apply, lock, transition
-from worker import logs, stock
+from worker import logs, stock, tracing
 from worker.decision import Outcome, Policy, answer_class, decide, doubt, is_unsettled, name_of
 from worker.limits import Permits
 from worker.loop import Loop
 from worker.pausing import pause_where_needed
 from worker.picking import Picker
 from worker.runtime import Runtime
+from worker.tracing import Side
 from worker.upstreams import exchange
 from worker.upstreams.base import (
     Accepted,
@@ -96,7 +98,11 @@ def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES)
         client, loop = runtime.client(name), runtime.loop
         if claims and claims[0].request.priority == Priority.SINGLE:  # and so all of them
             client, loop = runtime.hurried_client(name)
-        with runtime.switches.sending(), logs.about(upstream=name, requests=len(claims)):
+        with (
+            runtime.switches.sending(),
+            logs.about(upstream=name, requests=len(claims)),
+            tracing.span("set", links=[one.request.id for one in claims], upstream=name, requests=len(claims)),
+        ):
             too_late = _ask_and_record(runtime, client, loop, claims, permits, sent_until)
         pace.heard(len(claims), too_late)
     finally:
@@ -132,7 +138,10 @@ def _ask_and_record(
         if wait := permits.wait_of(place, runtime.limits.monotonic()):
             await asyncio.sleep(wait)
         order = _order(runtime, claim, picker, references)
-        return await _ask(runtime, client, claim, order, within, sent_until)
+        with _traced(runtime, claim) as span:
+            result = await _ask(runtime, client, claim, order, within, sent_until)
+            span.tell(answer=name_of(result.outcome))
+        return result
 
     too_late = 0
     for group in loop.stream(list(enumerate(claims)), one):
@@ -228,6 +237,15 @@ async def _ask(
         log.exception("the client of %s failed on request %s", client.name, order.request_id)
         outcome = _our_fault(claim, error)
     return Result(claim, outcome, timedelta(seconds=clock.monotonic() - began), clock.now(), heard)
+
+
+def _traced(runtime: Runtime, claim: Claim) -> AbstractContextManager[tracing.Span]:
+    row = claim.request
+    if claim.step is Step.SUBMIT and row.attempts == 1:
+        # All else that happens to the request is in this one, whoever took it in, alone or with a million.
+        times = row.created_at, runtime.clock.now()
+        tracing.wrote("request", row.id, Side.INTERNAL, times, root=True, kind=row.kind.value, **_ids(claim))
+    return tracing.span(claim.step.value, row.id, **_ids(claim))
 
 
 def _ids(claim: Claim) -> dict[str, Any]:

@@ -7,6 +7,7 @@ connection that broke, 5xx, 3xx, an answer that cannot be read: for an order, no
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from models.state import Reason
+from worker import tracing
 from worker.upstreams.base import Misconfigured, OutcomeUnknown, Stopped, Unavailable
 from worker.upstreams.exchange import MOST_BYTES, Exchange, note
 from worker.upstreams.http import MOST_BODY, Http, NoAnswer, NotSent, Reply
@@ -56,12 +58,16 @@ Authorize = Callable[[str, str, bytes | None], Mapping[str, str]]
 """The headers that prove who we are, for a method, a request target as it stands in the request line, and a body."""
 
 
+_A_WORD = re.compile(r"v\d+|[A-Za-z_.-]{0,32}")
+"""A part of a path that is the vendor's own, and no id or number."""
+
+
 class Asker:
     """Asks one upstream, and turns what proves nothing, or proves that nothing was done, into the error tree."""
 
     def __init__(self, base_url: str, connections: int, authorize: Authorize) -> None:
         self._base_url, self._authorize = base_url, authorize
-        self._base_path = urlsplit(base_url).path
+        self._base_path, self._host = urlsplit(base_url).path, urlsplit(base_url).hostname
         self._http = Http(connections)
 
     async def ask(self, question: Question, deadline: timedelta) -> Reply:
@@ -72,8 +78,20 @@ class Asker:
             headers["Content-Type"] = "application/json"
             body = json.dumps(question.document, ensure_ascii=False).encode()
         headers |= self._authorize(question.method, self._base_path + question.target, body)
+        about: dict[str, Any] = {"method": question.method, "template": template(question.path), "host": self._host}
+        with tracing.span(question.method, side=tracing.Side.CLIENT, **about) as span:
+            reply = await self._send(question, deadline, headers, body)
+            span.tell(status=reply.status)
+            said = reply.body[: MOST_BYTES + 1]
+            note(Exchange(question.method, question.path, question.document, reply.status, said))
+            judge(question, reply.status, reply.headers)
+        return reply
+
+    async def _send(
+        self, question: Question, deadline: timedelta, headers: Mapping[str, str], body: bytes | None
+    ) -> Reply:
         try:
-            reply = await self._http.send(
+            return await self._http.send(
                 question.method,
                 self._base_url + question.target,
                 deadline=deadline,
@@ -88,12 +106,14 @@ class Asker:
             if failure.sent:
                 raise question.unclear(str(failure)) from None
             raise Unavailable(str(failure)) from None
-        note(Exchange(question.method, question.path, question.document, reply.status, reply.body[: MOST_BYTES + 1]))
-        judge(question, reply.status, reply.headers)
-        return reply
 
     async def close(self) -> None:
         await self._http.close()
+
+
+def template(path: str) -> str:
+    """A path without the ids and numbers in it: what it asks for, and not of whom."""
+    return "/".join(part if _A_WORD.fullmatch(part) else "{}" for part in path.split("/"))
 
 
 def judge(question: Question, status: int, headers: Mapping[str, str]) -> None:
