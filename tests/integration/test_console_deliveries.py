@@ -114,7 +114,7 @@ def test_one_result_is_told_with_every_try(api: Api, browser: Browser) -> None:
     write(api.engine, work)
     said = browser.get(f"/deliveries/{id_}").get_data(as_text=True)
     assert said.index("answered 503") < said.index("no answer within 15 s")
-    assert "15,000 ms" in said
+    assert "15,000&nbsp;ms" in said
     assert HOSTILE not in said
     assert "&lt;script&gt;" in said
     assert browser.get("/deliveries/01a2059d-f346-75e6-a294-7a6dcbc09932").status_code == 404
