@@ -78,8 +78,9 @@ class Asker:
             headers["Content-Type"] = "application/json"
             body = json.dumps(question.document, ensure_ascii=False).encode()
         headers |= self._authorize(question.method, self._base_path + question.target, body)
-        about: dict[str, Any] = {"method": question.method, "template": template(question.path), "host": self._host}
-        with tracing.span(question.method, side=tracing.Side.CLIENT, **about) as span:
+        path = template(question.path)
+        about: dict[str, Any] = {"method": question.method, "template": path, "host": self._host}
+        with tracing.span(f"{question.method} {path}", side=tracing.Side.CLIENT, **about) as span:
             reply = await self._send(question, deadline, headers, body)
             span.tell(status=reply.status)
             said = reply.body[: MOST_BYTES + 1]
