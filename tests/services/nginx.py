@@ -34,7 +34,7 @@ def in_front(port: int, folder: Path, certificate: tuple[Path, Path] | None = No
     nginx, own = program(), _free_port()
     folder.chmod(0o755)  # nginx's worker is another user than root
     conf = folder / "nginx.conf"
-    conf.write_text(_whole(_example(port, own, certificate), folder))
+    conf.write_text(_whole(_example(port, own, certificate).replace("/var/log/nginx", str(folder)), folder))
     subprocess.run([nginx, "-t", "-q", "-p", str(folder), "-c", str(conf)], check=True)
     process = subprocess.Popen([nginx, "-p", str(folder), "-c", str(conf)])
     try:
