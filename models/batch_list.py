@@ -36,6 +36,11 @@ class Progress:
         return sum(self.counts.get(state, 0) for state in FINAL)
 
     @property
+    def by_state(self) -> list[tuple[State, int]]:
+        """Without the states that nothing is in, in the order in which a request goes through them."""
+        return [(state, self.counts[state]) for state in State if self.counts.get(state)]
+
+    @property
     def going(self) -> int:
         """Requests that go on without a person."""
         return sum(self.counts.get(state, 0) for state in OPEN - {State.HELD})

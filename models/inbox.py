@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import sets
 from models.base import Base, rfc3339, words
@@ -78,6 +78,12 @@ def _new_ones(insert: Any) -> Any:
 def not_understood() -> sa.ColumnElement[bool]:
     """The condition: it could not be applied, and stays."""
     return Received.problem.is_not(None)
+
+
+def longest_waiting(session: Session, limit: int) -> list[Received]:
+    """What is still to be read, or read again, in the order in which it is."""
+    waiting = sa.select(Received).where(Received.due_at.is_not(None)).order_by(Received.due_at)
+    return list(session.scalars(waiting.limit(limit)))
 
 
 def view(received: Received) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from models import lookup
 from models.listing import page_of, page_of_all
 from models.lookup import FOUND
 from models.number import Key, Number
+from models.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,12 @@ def _last_of_each(newest_first: Iterable[Number]) -> list[Number]:
     for row in newest_first:
         last.setdefault((row.upstream, row.number), row)
     return list(last.values())
+
+
+def requests_about(session: Session, number: Number, limit: int) -> list[Request]:
+    """What was ever asked for about this number at its upstream, by anybody, the newest first."""
+    about = sa.select(Request).where(Request.number == number.number, Request.upstream == number.upstream)
+    return list(session.scalars(about.order_by(Request.id.desc()).limit(limit)))
 
 
 def held_at_upstream(session: Session, upstream: str) -> list[Number]:

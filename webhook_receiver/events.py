@@ -68,4 +68,4 @@ def list_events(caller: Caller, query: EventsQuery) -> ResponseReturnValue:
 
 def _shown(caller: Caller, event: Delivery) -> dict[str, Any]:
     shown = view(event)
-    return shown | {"data": as_shown_to(caller, shown["data"])} if event.type in TELL_OF_PEOPLE else shown
+    return shown | {"data": as_shown_to(caller.scopes, shown["data"])} if event.type in TELL_OF_PEOPLE else shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import flask
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from models.base import read
 from models.lookup import numbers_meant
 from models.number_events import Row, list_events
-from models.requester import Caller
+from models.requester import Caller, Scope
 from webhook_receiver.context import here
 from webhook_receiver.problems import bad_parameters
 from webhook_receiver.queries import Moment, PageQuery
@@ -35,18 +35,21 @@ def answer_events(
         return list_events(session, table, caller.requester_id, numbers, query.since, query.limit, cursor)
 
     rows, next_cursor = read(here().engine, work)
-    return flask.jsonify(data=[as_shown_to(caller, view(row)) for row in rows], next_cursor=next_cursor)
+    return flask.jsonify(data=[as_shown_to(caller.scopes, view(row)) for row in rows], next_cursor=next_cursor)
 
 
-def as_shown_to(caller: Caller, shown: dict[str, Any]) -> dict[str, Any]:
-    """The view of a call or a message, without who called or wrote where the caller's key may not see that."""
-    is_shown = here().settings.environment.callers_shown_to in caller.scopes
-    return shown if is_shown else without_people(shown)
+def as_shown_to(scopes: Collection[Scope], shown: dict[str, Any]) -> dict[str, Any]:
+    """The view of a call or a message, without who called or wrote where these scopes do not let that be seen."""
+    return shown if may_see_people(scopes) else _masked(shown)
 
 
-def without_people(shown: dict[str, Any]) -> dict[str, Any]:
-    """The view of a call or a message with who called or wrote by the last three digits alone, and nothing of what was
-    written."""
+def may_see_people(scopes: Collection[Scope]) -> bool:
+    """Whether who has these scopes sees who called or wrote, and what."""
+    return here().settings.environment.callers_shown_to in scopes
+
+
+def _masked(shown: dict[str, Any]) -> dict[str, Any]:
+    """Who called or wrote by the last three digits alone, and nothing of what was written."""
     nobody: dict[str, Any] = {name: _last_digits(shown[name]) for name in ("caller", "sender") if name in shown}
     if "text" in shown:
         nobody["text"] = None

@@ -42,6 +42,8 @@ PLACED_WITHIN = 9
 FIRST_WAIT = timedelta(seconds=15)
 """Before the second reading; doubles, so that the last is an hour after the event, as long as `models.number.EARLY`."""
 
+OUR_FAULT = "Trunkline's own reader failed: {}"
+
 Events = Sequence[FinishedCall] | Sequence[InboundMessage]
 
 
@@ -94,6 +96,23 @@ def _traced(row: Received) -> _Read:
     return read
 
 
+def what_to_do(row: Received) -> str:
+    """What a person can do about something that was received, in a sentence or two."""
+    problem = row.problem
+    if row.due_at is not None:
+        return "Nothing: a worker reads it, again where it could not be placed yet. If it waits long: trunkline doctor."
+    if problem is None:
+        return "Nothing: it was understood, and applied."
+    if problem == NO_READER:
+        return f"See that processes of a release that knows {row.upstream} are the ones that run: trunkline doctor."
+    if problem == NO_REQUEST or problem.startswith(NOT_OURS.format("")[:-1]):
+        return f"Compare our books with the upstream's: trunkline reconcile --upstream {row.upstream}."
+    if problem.startswith(OUR_FAULT.format("")):
+        return "Report it to who maintains Trunkline, with what was sent. It is kept, and nothing is lost."
+    settle = f"Look at what it is about: trunkline explain {row.request_id}. " if row.request_id != PORTAL else ""
+    return f"{settle}Ask {row.upstream} what they mean by it, if it comes again."
+
+
 def _read(dialect: Dialect | None, row: Received) -> _Read:
     incoming = Incoming(row.method, row.query, row.content_type, row.body)
     if dialect is None:
@@ -112,7 +131,7 @@ def _read(dialect: Dialect | None, row: Received) -> _Read:
         # A fault of ours in reading one row must not keep the others waiting. It stays in the inbox, visible.
         with _about(row):
             log.exception("cannot read inbox row %s from %s", row.id, row.upstream)
-        return _Read(row, problem=f"Trunkline's own reader failed: {type(error).__name__}")
+        return _Read(row, problem=OUR_FAULT.format(type(error).__name__))
 
 
 def apply(session: Session, runtime: Runtime, read: Sequence[_Read], now: datetime) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from uuid import UUID
 
 import flask
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from sqlalchemy.orm import Session
 
 from models import requester
@@ -59,6 +59,19 @@ class OfRequester(Narrowed):
     def position(self) -> str | None:
         """Where the page begins, as `models.listing` has it."""
         return None if self.cursor is None else self.cursor.hex
+
+
+def _in_utc(value: object) -> object:
+    """What a browser's field for a time sends has no zone; the form says that it is UTC."""
+    try:
+        moment = datetime.fromisoformat(str(value)) if value else None
+    except ValueError:
+        return value
+    return moment if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+Since = Annotated[AwareDatetime | None, BeforeValidator(_in_utc)]
+"""A time in UTC, as a form or an address says it."""
 
 
 class YesNo(StrEnum):

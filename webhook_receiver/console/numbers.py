@@ -1,20 +1,19 @@
-"""The list of numbers that we hold, and held: found in any format."""
+"""The inventory in the console: the numbers that we hold, or held, found by any name."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import flask
 from flask.typing import ResponseReturnValue
 from pydantic import BeforeValidator
 from sqlalchemy.orm import Session
 
-from models import inventory
 from models.base import read
-from models.inventory import Filters
-from models.number import Number
-from webhook_receiver.console.lists import PAGE, Narrowed, blank_is_none, narrowed
+from models.inventory import Filters, list_numbers
+from models.requester import names_of
+from webhook_receiver.console.lists import PAGE, NoRequester, OfRequester, blank_is_none, narrowed
 from webhook_receiver.console.pages import page
 from webhook_receiver.context import here
 from webhook_receiver.queries import UpstreamName
@@ -22,40 +21,47 @@ from worker.app import UPSTREAM_QUEUES
 
 
 class Holding(StrEnum):
+    """Whether a number is ours."""
+
     HELD = "held"
     RELEASED = "released"
-    ANY = "held or released"
+    EITHER = "held or released"
 
 
-RELEASED = {Holding.HELD: False, Holding.RELEASED: True, Holding.ANY: None}
+RELEASED = {Holding.HELD: False, Holding.RELEASED: True, Holding.EITHER: None}
 
 
-class NumbersNarrowed(Narrowed):
+class NumbersNarrowed(OfRequester):
     q: Annotated[str | None, BeforeValidator(blank_is_none)] = None
     upstream: Annotated[UpstreamName | None, BeforeValidator(blank_is_none)] = None
     holding: Annotated[Holding | None, BeforeValidator(blank_is_none)] = None
+
+    @property
+    def held(self) -> Holding:
+        """What is held, where nothing is said; but who searches may mean a number that was given up."""
+        return self.holding or (Holding.HELD if self.q is None else Holding.EITHER)
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(self.upstream, None if self.q is None else self.q.strip(), RELEASED[self.held])
 
 
 @page("/numbers", title="Numbers")
 def show_numbers() -> ResponseReturnValue:
     wanted, faults = narrowed(NumbersNarrowed)
-    usual = Holding.ANY if wanted.q is not None else Holding.HELD  # who searches may mean one that was given up
-    q = None if wanted.q is None else wanted.q.strip()
-    filters = Filters(wanted.upstream, q, RELEASED[wanted.holding or usual])
-    cursor = None if wanted.cursor is None else wanted.cursor.hex
 
-    def work(session: Session) -> tuple[list[Number], str | None]:
-        return inventory.list_numbers(session, None, filters, PAGE, cursor)
+    def work(session: Session) -> dict[str, Any]:
+        try:
+            owner = wanted.owner(session)
+        except NoRequester as error:
+            faults.append(str(error))
+            return {"rows": [], "names": {}, "next_cursor": None}
+        rows, next_cursor = list_numbers(session, owner, wanted.filters, PAGE, wanted.position)
+        names = names_of(session, (row.requester_id for row in rows))
+        return {"rows": rows, "names": names, "next_cursor": next_cursor}
 
-    rows, next_cursor = read(here().engine, work)
-    if wanted.q is not None and len(rows) == 1 and cursor is None:
-        return flask.redirect(flask.url_for("console.show_number", number_id=rows[0].id))
-    return flask.render_template(
-        "console/numbers.html",
-        rows=rows,
-        next_cursor=next_cursor,
-        wanted=wanted,
-        faults=faults,
-        upstreams=list(UPSTREAM_QUEUES),
-        holdings=list(Holding),
-    )
+    found = read(here().engine, work)
+    if wanted.q is not None and len(found["rows"]) == 1 and wanted.cursor is None:
+        return flask.redirect(flask.url_for("console.show_number", number_id=found["rows"][0].id))
+    choices = {"upstream": list(UPSTREAM_QUEUES), "holding": list(Holding)}
+    return flask.render_template("console/numbers.html", wanted=wanted, faults=faults, choices=choices, **found)
