@@ -57,7 +57,8 @@ def test_the_list_is_narrowed_by_upstream_and_by_whether_a_number_is_held(api: A
     done(api.engine, Kind.RELEASE, number=PERTH, upstream="messagemedia")
     for query, shown in (
         ("upstream=avanser", {SYDNEY}),
-        ("upstream=messagemedia", {PERTH}),
+        ("upstream=messagemedia", set()),
+        ("upstream=messagemedia&holding=released", {PERTH}),
         ("holding=held", {SYDNEY}),
         ("holding=released", {PERTH}),
         ("holding=released&upstream=avanser", set()),
