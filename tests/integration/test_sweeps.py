@@ -29,6 +29,8 @@ from worker.steering import Act, NotNow
 HELD = Filters(state=State.HELD)
 WHY = "the price list was wrong"
 LATER = NOW + timedelta(seconds=10)
+FAR = NOW.replace(year=NOW.year + 100)
+"""After the real time too, which ids are made of."""
 
 
 def make_held(engine: Engine, count: int = 1, upstream: str = "avanser", **changes: object) -> list[UUID]:
@@ -284,7 +286,7 @@ def test_every_filter_is_kept_with_the_sweep(engine: Engine) -> None:
     ids = make_requests(engine, batch_id=batch, custom_id="dealer-17")
     move(engine, Move(ids[0], State.HELD, "worker", Reason.OUTCOME_UNKNOWN))
     assert look(engine, Act.CANCEL, filters).matching == 0, "it was not made before that"
-    wider = Filters(**{name: getattr(filters, name) for name in Filters.__slots__} | {"made_before": LATER})
+    wider = Filters(**{name: getattr(filters, name) for name in Filters.__slots__} | {"made_before": FAR})
     id_ = order(engine, look(engine, Act.CANCEL, wider))
     assert sweep.filters_of(fetch_sweep(engine, id_)) == wider
 
