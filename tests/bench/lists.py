@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -59,6 +61,16 @@ class Archive(Trunkline):
     def restart(self) -> None:
         """No worker and no relay: what is queued stays so."""
 
+    def person(self) -> httpx.Client:
+        """A browser, of an admin who is signed in to the console."""
+        password = self.run("users", "create", "bench", "--role", "admin")["password"]
+        browser = httpx.Client(base_url=self.client().base_url, timeout=300)
+        form = _TOKEN.search(browser.get("/console/sign-in").raise_for_status().text)
+        assert form is not None
+        said = {"csrf_token": form[1], "name": "bench", "password": password}
+        assert browser.post("/console/sign-in", data=said).has_redirect_location
+        return browser
+
     def some(self, wanted: int, dice: random.Random) -> Sequence[Known]:
         """That many completed requests from all over the table, with what belongs to them."""
         with psycopg.connect(self.conninfo, row_factory=dict_row) as connection:
@@ -71,6 +83,8 @@ class Archive(Trunkline):
 
 
 Known = Mapping[str, Any]
+
+_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 
 _COUNT = b"""
     SELECT sum(n) AS n FROM request_counts JOIN requesters ON requesters.id = requester_id
@@ -143,20 +157,54 @@ KINDS: Mapping[str, Question] = {
     "counts of everything": lambda one, _: "/metrics",
 }
 
+PAGES: Mapping[str, Question] = {
+    "overview": lambda one, _: "/console/overview",
+    "requests": lambda one, dice: (
+        f"/console/requests?state={_pick(dice, '', 'completed', 'failed', 'queued', 'held')}&cursor={one['id']}"
+    ),
+    "search": lambda one, dice: f"/console/requests?q={_search(one, dice)}",
+    "one request": lambda one, _: f"/console/requests/{one['id']}",
+    "batches": lambda one, _: f"/console/batches?cursor={one['batch_id']}",
+    "one batch": lambda one, _: f"/console/batches/{one['batch_id']}",
+    "numbers": lambda one, dice: (
+        f"/console/numbers?holding={_pick(dice, 'held', 'released')}&cursor={one['number_id']}"
+    ),
+    "search of numbers": lambda one, dice: f"/console/numbers?q={_search(one, dice)}",
+    "one number": lambda one, _: f"/console/numbers/{one['number_id']}",
+    "calls": lambda one, _: f"/console/calls?number={one['number'].replace('+', '%2B')}",
+    "messages": lambda one, _: f"/console/messages?number={one['number'].replace('+', '%2B')}",
+    "deliveries": lambda one, dice: (
+        f"/console/deliveries?state={_pick(dice, '', 'delivered', 'pending', 'failed')}&cursor={one['delivery_id']}"
+    ),
+    "one delivery": lambda one, _: f"/console/deliveries/{one['delivery_id']}",
+    "endpoints": lambda one, _: "/console/endpoints",
+    "upstreams": lambda one, _: "/console/upstreams",
+    "inbox": lambda one, dice: f"/console/inbox?which={_pick(dice, 'not_understood', 'waiting')}",
+    "sweeps": lambda one, _: "/console/sweeps",
+    "preview of a sweep": lambda one, dice: (
+        f"/console/sweeps/new?act={_pick(dice, 'retry', 'cancel')}&state={_pick(dice, 'failed', 'queued', 'held')}"
+    ),
+    "audit": lambda one, _: "/console/audit",
+    "users": lambda one, _: "/console/users",
+}
+"""Of the console, as an admin sees them."""
+
 
 def rows(on: Stage, *, is_full: bool, rounds: int, requests: int = REQUESTS, questions: int = QUESTIONS) -> list[Row]:
     """A row for each kind of question. Raises httpx.HTTPStatusError where one is not answered well."""
     if not is_full:
         requests, questions = TINY, TINY_QUESTIONS
     dice = random.Random(1)
-    with on.play(Archive, rows=requests) as peer, peer.client() as client:
+    with on.play(Archive, rows=requests) as peer, peer.client() as client, closing(peer.person()) as person:
         known = peer.some(WARM_UP + rounds * questions, dice)
-        late: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        kinds = {kind: (client, question) for kind, question in KINDS.items()}
+        kinds |= {f"console, {page}": (person, question) for page, question in PAGES.items()}
+        late: dict[str, list[float]] = {kind: [] for kind in kinds}
         for turn in range(rounds):
-            for kind, question in KINDS.items():
+            for kind, (asker, question) in kinds.items():
                 asked = [question(one, dice) for one in known]
-                _ask(client, asked[:WARM_UP])
-                times = _ask(client, asked[WARM_UP + turn * questions :][:questions])
+                _ask(asker, asked[:WARM_UP])
+                times = _ask(asker, asked[WARM_UP + turn * questions :][:questions])
                 late[kind].append(_p99(times))
     return [
         Row(f"{kind}: p99 over {requests:,} requests", times, "ms in the receiver", aim=QUICK)
@@ -165,12 +213,16 @@ def rows(on: Stage, *, is_full: bool, rounds: int, requests: int = REQUESTS, que
 
 
 def _ask(client: httpx.Client, paths: Sequence[str]) -> list[float]:
-    """Milliseconds until each is answered, the fastest first."""
+    """Milliseconds until each is answered, fastest first. A search that finds one thing answers with its address."""
     times = []
     for path in paths:
         began = time.perf_counter()
-        client.get(path).raise_for_status()
+        answer = client.get(path)
         times.append(1_000 * (time.perf_counter() - began))
+        if not answer.has_redirect_location:
+            answer.raise_for_status()
+        elif "sign-in" in answer.headers["Location"]:
+            raise RuntimeError(f"{path}: who asks is not signed in")
     return sorted(times)
 
 
