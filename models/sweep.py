@@ -222,6 +222,15 @@ def is_due(now: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(Sweep.due_at.is_not(None), Sweep.due_at <= now)
 
 
+def due_longest(session: Session, now: datetime) -> UUID | None:
+    return session.scalar(sa.select(Sweep.id).where(is_due(now)).order_by(Sweep.due_at, Sweep.id).limit(1))
+
+
+def postpone(session: Session, sweep_id: UUID, until: datetime) -> None:
+    """Have it wait, where it is still under way."""
+    session.execute(sa.update(Sweep).where(Sweep.id == sweep_id, Sweep.due_at.is_not(None)).values(due_at=until))
+
+
 def view(sweep: Sweep) -> dict[str, Any]:
     """The sweep as people and programs see it, ready for JSON."""
     return {

@@ -7,6 +7,7 @@ next portion; the sweep's row is locked for it.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from models import act as audit
@@ -26,6 +28,8 @@ from worker.previewing import Preview
 from worker.runtime import Runtime
 from worker.steering import Act, NotNow, steer_set
 
+log = logging.getLogger(__name__)
+
 RATE = 50
 """Requests a second, where nobody says otherwise: a mistake is seen before it is done."""
 
@@ -33,6 +37,9 @@ MOST_A_SECOND = 1_000
 
 PORTION = timedelta(seconds=1)
 """So much of a sweep is one transaction."""
+
+AFTER_FAULT = timedelta(minutes=1)
+"""Before a portion that broke off is tried again; meanwhile the other sweeps go on."""
 
 LANE = "sweeps"
 
@@ -173,7 +180,17 @@ def begin_due(runtime: Runtime) -> None:
 def work(runtime: Runtime) -> bool:
     """Do a portion of what is due, and wait for the next; says whether there was anything to do."""
     now = runtime.clock.now()
-    progress = do_portion(runtime.engine, now)
+    sweep_id = read(runtime.engine, lambda session: sweep.due_longest(session, now))
+    if sweep_id is None:
+        return False
+    try:
+        progress = do_portion(runtime.engine, now, sweep_id)
+    except OperationalError:
+        raise  # the database is away: for all of them
+    except Exception:
+        log.exception("sweep %s cannot go on; it is tried again in %s", sweep_id, AFTER_FAULT)
+        write(runtime.engine, lambda session: sweep.postpone(session, sweep_id, now + AFTER_FAULT))
+        return True
     if progress is None:
         return False
     for name in progress.touched:

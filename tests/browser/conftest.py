@@ -61,8 +61,8 @@ def site(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, redis_url: str, tmp_p
 def chromium() -> Iterator[Browser]:
     """Debian's, since Playwright's own is downloaded from elsewhere.
 
-    It ends with this package: while it is there, an event loop of Playwright's counts as running in this thread, so that
-    no test elsewhere could run one.
+    It ends with this package: while it is there, an event loop of Playwright's counts as running in this thread, and no
+    test elsewhere could run one.
     """
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:

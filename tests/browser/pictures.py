@@ -70,4 +70,8 @@ def named(address: str, site: Site) -> str:
     kept = [part for part in address.strip("/").split("/") if part not in site.scene.ids.values()]
     is_one = len(kept) != len(address.strip("/").split("/"))
     words = "-".join(kept)
-    return re.sub(r"^(\w+?)(e?s)?(-|$)", r"\1\3", words) if is_one else words
+    return re.sub(r"^(\w+?)(ies|(?<=ch)es|s)?(-|$)", _singular, words) if is_one else words
+
+
+def _singular(found: re.Match[str]) -> str:
+    return found[1] + ("y" if found[2] == "ies" else "") + found[3]

@@ -297,3 +297,24 @@ def test_a_worker_goes_on_with_what_its_command_left(runtime: Runtime) -> None:
     sweeping.begin_due(runtime)
     assert runtime.lanes.drain(timedelta(seconds=20))
     assert {fetch(runtime.engine, one).state for one in ids} == {State.FAILED}
+
+
+def test_a_sweep_that_breaks_off_does_not_keep_the_others_waiting(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that another release has ordered, whose act is not known here."""
+    make_held(runtime.engine, upstream="avanser")
+    (other,) = make_held(runtime.engine, upstream="messagemedia")
+    broken = order(runtime.engine, look(runtime.engine, Act.FAILED, Filters(State.HELD, "avanser")))
+    order(runtime.engine, look(runtime.engine, Act.FAILED, Filters(State.HELD, "messagemedia")))
+    write(runtime.engine, lambda session: session.execute(sa.update(Sweep).where(Sweep.id == broken).values(act="new")))
+    sweeping.begin_due(runtime)
+    assert runtime.lanes.drain(timedelta(seconds=20))
+    while sweeping.work(runtime):
+        """What was left when the lane was told to end."""
+    assert fetch(runtime.engine, other).state is State.FAILED
+    left = fetch_sweep(runtime.engine, broken)
+    assert left.state is SweepState.RUNNING
+    assert left.due_at is not None
+    assert left.due_at > runtime.clock.now()
+    assert str(broken) in caplog.text
