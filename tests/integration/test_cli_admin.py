@@ -264,6 +264,21 @@ def test_a_new_home_is_sound_and_the_doctor_says_what_is_next(embedded: Cli, mon
     assert "`trunkline up` starts it" in said
 
 
+def test_a_database_that_takes_nothing_is_a_fault_with_status_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is full, or a standby: it answers every question as ever."""
+    if cli.engine.dialect.name == "sqlite":
+        with cli.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER full BEFORE INSERT ON heartbeats BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+            )
+    with monkeypatch.context() as while_it_is_full:
+        while_it_is_full.setenv("TRUNKLINE_PUBLIC_URL", "https://trunkline.example")
+        while_it_is_full.setenv("PGOPTIONS", "-c default_transaction_read_only=on")
+        state, detail = checks(cli, 3)["database"]
+    assert state == "fault"
+    assert "takes nothing" in detail
+
+
 def test_an_address_that_upstreams_cannot_reach_is_a_fault(cli: Cli) -> None:
     assert "no callback will come" in checks(cli, 2)["public URL"][1]
 

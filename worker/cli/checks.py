@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 
 from models import outage
 from models import upstream as switches
-from models.base import make_engine, read
+from models.base import make_engine, read, utc_now, write
+from models.heartbeat import beat
 from models.migrations import SchemaOutOfDate, require_current
 from models.resealing import survey
 from worker.app import app, configure
@@ -109,7 +110,13 @@ def _database(engine: Engine, settings: Settings) -> Check:
         reason = str(error.orig).strip().partition("\n")[0]
         remedy = "start it, or mend TRUNKLINE_DATABASE_URL"
         return _fault("database", f"{url} does not answer: {reason}", remedy, UNREACHABLE)
-    return Check("database", OK, f"{url}, its schema is current")
+    try:
+        write(engine, lambda session: beat(session, "doctor", utc_now()))
+    except DBAPIError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        remedy = "give its disk room, or see who made it read-only; what it cannot take now is sent again"
+        return _fault("database", f"{url} takes nothing: {reason}", remedy, UNREACHABLE)
+    return Check("database", OK, f"{url}, its schema is current, and it takes what is written")
 
 
 def broker(settings: Settings) -> Check:
