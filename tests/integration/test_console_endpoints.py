@@ -125,7 +125,8 @@ def test_what_it_missed_is_counted_before_it_is_sent(api: Api, browser: Browser)
     id_ = make(api)
     fail(api, id_, 3)
     preview = browser.get(f"/endpoints/{id_}/replay?since=2026-11-01T00:00&state=failed").get_data(as_text=True)
-    assert "3 results since 2026-11-01T00:00:00Z" in preview
+    assert "3 results go to " in preview
+    assert "all since 2026-11-01T00:00:00Z that did not arrive" in preview
     assert read(api.engine, lambda session: {row.state for row in session.scalars(sa.select(Delivery))}) == {"failed"}
     browser.post(
         f"/endpoints/{id_}/replay", {"since": "2026-11-01T00:00:00Z", "state": "failed", "reason": "it is back"}

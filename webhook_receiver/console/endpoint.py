@@ -121,7 +121,8 @@ def do_replay_endpoint(endpoint_id: UUID) -> ResponseReturnValue:
         raise Problem(HTTPStatus.CONFLICT, "too_many", f"That is {error}.") from None
     hints.deliveries()
     until = last_due_at(start, sent)
-    told = f"{sent:,} results are sent again, the last at {until:%H:%M:%S} UTC." if until else "It missed nothing."
+    again = "result is" if sent == 1 else "results are"
+    told = f"{sent:,} {again} sent again, the last at {until:%H:%M:%S} UTC." if until else "It missed nothing."
     return _done(endpoint_id, told)
 
 
@@ -131,7 +132,8 @@ def _replaying(wanted: Range, found: int) -> Deed:
     return Deed(
         title="Send again",
         risk=Risk.SAFE,
-        effect=f"{found:,} results since {rfc3339(wanted.since)} go to {row.url}: all {arrived}. "
+        effect=f"{found:,} {'result goes' if found == 1 else 'results go'} to {row.url}: "
+        f"all since {rfc3339(wanted.since)} {arrived}. "
         f"They go out {PER_SECOND} a second, each under its own webhook-id.",
         code=row.name,
         address=words.link("do_replay_endpoint", endpoint_id=row.id),
