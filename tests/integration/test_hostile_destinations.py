@@ -113,7 +113,7 @@ TABLE = [
 
 
 class Resolver:
-    """In the place of the system's: answers each question about a made-up name with the next of these sets of addresses.
+    """In the place of the system's: answers each question about a made-up name with the next of these addresses.
 
     What other threads ask meanwhile, such as the one that hints of earlier tests come from, is asked of the system.
     """
