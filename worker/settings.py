@@ -1,4 +1,5 @@
-"""Settings, from the environment and a `.env` file: read once at the start, all faults named together."""
+"""Settings, from the environment, a `.env` file and files of secrets: read once at the start, all faults named
+together."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from models import spending
 from models.requester import Scope
 from models.sealed import Keyring
+from worker import secret_files
 from worker.embedded import EmbeddedBroker
 from worker.upstream_settings import (
     UPSTREAMS,
@@ -264,12 +266,14 @@ def _files() -> tuple[Path, ...]:
 
 def _read(kind: type[S], files: tuple[Path, ...], faults: list[str]) -> S | None:
     prefix = kind.model_config.get("env_prefix", "")
+    in_files = secret_files.read(kind, secret_files.sources(files), faults)
     try:
-        return kind(_env_file=files)
+        return kind(_env_file=files, **in_files)
     except ValidationError as error:
         for one in error.errors(include_url=False, include_input=False):
             path = "".join(str(part) for part in one["loc"][:1])
-            faults.append(f"{prefix}{path.upper()}: {one['msg'].removeprefix('Value error, ')}")
+            variable = f"{prefix}{path.upper()}{secret_files.SUFFIX if path in in_files else ''}"
+            faults.append(f"{variable}: {one['msg'].removeprefix('Value error, ')}")
         return None
 
 

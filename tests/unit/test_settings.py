@@ -111,3 +111,55 @@ def test_a_variable_beats_the_env_file_and_that_beats_what_a_running_up_left(
     assert (load().public_url, load().environment.max_attempts) == ("http://file:2", 3)
     monkeypatch.setenv("TRUNKLINE_PUBLIC_URL", "http://variable:3")
     assert load().public_url == "http://variable:3"
+
+
+def test_every_setting_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    contents = {
+        "TRUNKLINE_DATABASE_URL": "postgresql+psycopg://me:canary-1@db/x",
+        "TRUNKLINE_SECRET_KEY": "canary-2" * 8,
+        "TRUNKLINE_AVANSER_PASSWORD": "canary 3 ",
+        "TRUNKLINE_DELIVERY_BACKOFF": "1,2,3",
+        "TRUNKLINE_MESSAGEMEDIA_MAX_PER_DAY_BY_CLASS": "GOLD=0",
+    }
+    monkeypatch.setenv("TRUNKLINE_AVANSER_USERNAME", "user")
+    monkeypatch.setenv("TRUNKLINE_AVANSER_ACCOUNT_ID", "7xxx")
+    for name, content in contents.items():
+        (tmp_path / name).write_text(f"{content}\n")
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    settings = load()
+    assert settings.database_url == contents["TRUNKLINE_DATABASE_URL"]
+    assert [key.get_secret_value() for key in settings.secret_keys] == [contents["TRUNKLINE_SECRET_KEY"]]
+    assert settings.upstreams["avanser"].password.get_secret_value() == "canary 3 "  # type: ignore[attr-defined]
+    assert settings.environment.delivery_backoff == [1, 2, 3]
+    assert settings.ceilings == {"class:messagemedia:GOLD": 0}
+    assert "canary" not in repr(settings)
+
+
+def test_what_is_wrong_with_a_file_is_named_with_the_other_faults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, content in {"empty": b"\n", "binary": b"\xff\xfe", "short": b"canary"}.items():
+        (tmp_path / name).write_bytes(content)
+    wrong = {
+        "TRUNKLINE_DATABASE_URL_FILE": str(tmp_path / "missing"),
+        "TRUNKLINE_BROKER_URL_FILE": str(tmp_path / "empty"),
+        "TRUNKLINE_AVANSER_PASSWORD_FILE": str(tmp_path / "binary"),
+        "TRUNKLINE_SECRET_KEY_FILE": str(tmp_path / "short"),
+        "TRUNKLINE_REDIS_URL": "redis://one",
+        "TRUNKLINE_REDIS_URL_FILE": str(tmp_path / "short"),
+    }
+    faults = faults_with(monkeypatch, **wrong)
+    assert {fault.partition(":")[0] for fault in faults} == set(wrong) - {"TRUNKLINE_REDIS_URL"}
+    assert "canary" not in "\n".join(faults)
+
+
+def test_a_file_in_the_environment_beats_what_the_env_file_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path(".env").write_text("TRUNKLINE_PUBLIC_URL=http://file:2\nTRUNKLINE_BACKOFF_CAP_FILE=cap\n")
+    Path("cap").write_text("30")
+    (tmp_path / "url").write_text("http://secret:1\n")
+    monkeypatch.setenv("TRUNKLINE_PUBLIC_URL_FILE", str(tmp_path / "url"))
+    assert (load().public_url, load().environment.backoff_cap) == ("http://secret:1", 30)
+    monkeypatch.setenv("TRUNKLINE_BACKOFF_CAP", "40")
+    assert load().environment.backoff_cap == 40

@@ -28,6 +28,7 @@ from worker.sandbox.avanser import vendor as avanser
 from worker.sandbox.messagemedia import access
 from worker.sandbox.messagemedia import vendor as messagemedia
 from worker.sandbox.telmetrics import vendor as telmetrics
+from worker.secret_files import SUFFIX
 from worker.settings import RUNNING, load
 from worker.supervisor import Program, StartFailed, Supervisor
 from worker.upstreams import DIALECTS
@@ -111,6 +112,8 @@ class Stack:
         self._say = say
         environment = self._environment()
         os.environ.update(environment)  # ours too: we look at the same database
+        for name in environment:
+            os.environ.pop(name + SUFFIX, None)  # nobody's file where we say it ourselves
         self.settings = load()
         configure(self.settings)
         self._running = self.settings.home / RUNNING
@@ -118,7 +121,9 @@ class Stack:
         self.supervisor = Supervisor(self.settings.home / "logs", say)
 
     def _environment(self) -> Mapping[str, str]:
-        found = {"TRUNKLINE_PUBLIC_URL": os.environ.get("TRUNKLINE_PUBLIC_URL") or self.address.url}
+        found = {}
+        if not os.environ.get(f"TRUNKLINE_PUBLIC_URL{SUFFIX}"):
+            found["TRUNKLINE_PUBLIC_URL"] = os.environ.get("TRUNKLINE_PUBLIC_URL") or self.address.url
         if self.sandbox is not None:
             found |= SANDBOX_ACCOUNT
             found["TRUNKLINE_AVANSER_URL"] = f"{self.sandbox.url}/avanser/v1"

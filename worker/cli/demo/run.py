@@ -34,6 +34,7 @@ from worker.cli.stack import Address, Stack
 from worker.intake import Intake
 from worker.passwords import hashed, new_password
 from worker.results import as_csv
+from worker.secret_files import SUFFIX
 
 LONGEST = timedelta(minutes=10)
 
@@ -86,6 +87,7 @@ class Demo:
     def __init__(self, home: Path, port: int, workers: int, say: Callable[[str], None]) -> None:
         os.environ.update({"TRUNKLINE_HOME": str(home)} | PATIENCE)
         for name in ("TRUNKLINE_DATABASE_URL", "TRUNKLINE_BROKER_URL", "TRUNKLINE_REDIS_URL", "TRUNKLINE_PUBLIC_URL"):
+            os.environ.pop(name + SUFFIX, None)
             os.environ.pop(name, None)  # the demo is of the embedded default, and touches nobody's database
         self.home = home
         self.say = say
