@@ -26,7 +26,7 @@ def oldest_by_state(session: Session) -> dict[State, datetime]:
     for state in sorted(OPEN):
         of_one = sa.select(Request.created_at).where(Request.requester_id == Requester.id, Request.state == state)
         oldest = of_one.order_by(Request.id).limit(1).correlate(Requester).scalar_subquery()
-        times = list(filter(None, session.scalars(sa.select(oldest.label("at")))))
+        times = list(filter(None, session.scalars(sa.select(oldest).select_from(Requester))))
         if times:
             found[state] = min(times)
     return found

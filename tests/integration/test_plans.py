@@ -18,7 +18,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import outage, parking, personal, requester, reservation, spending, sweep, upstream
+from models import outage, parking, personal, requester, reservation, spending, standing, sweep, upstream
 from models import user as people
 from models.base import Base, make_engine, new_id, read, utc_now, write
 from models.batch import Batch
@@ -48,7 +48,7 @@ from worker.steering import Act
 from worker.upstreams.base import Accepted, Completed, OutcomeUnknown, Rejected
 
 SMALL = {
-    "alembic_version", "api_keys", "endpoints", "heartbeats", "outages", "reconciliations", "requesters",
+    "alembic_version", "api_keys", "endpoints", "heartbeats", "lineages", "outages", "reconciliations", "requesters",
     "stock_watches", "sweeps", "tallies", "upstream_pauses", "users",
 }  # fmt: skip
 """Tables that do not grow with the work."""
@@ -384,6 +384,20 @@ def _steps(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
         yield from _steps(part)
+
+
+def test_the_oldest_of_a_state_is_the_first_of_each_requester(postgresql: Engine, heard: Statements) -> None:
+    """Sorted it would be quick here, and read a million rows there."""
+    assert State.QUEUED in read(postgresql, standing.oldest_by_state)
+    with postgresql.connect() as connection:
+        cursor = psycopg.ClientCursor(connection.connection.driver_connection)  # type: ignore[arg-type]
+        plans = [plan for statement, given in list(heard.items()) for plan in _plans(cursor, statement, given)]
+        connection.invalidate()
+    steps = [step for plan in plans for step in _steps(plan)]
+    assert {step["Index Name"] for step in steps if step.get("Relation Name") == "requests"} == {
+        "ix_requests_list_by_state"
+    }
+    assert not [step for step in steps if step["Node Type"] == "Sort"]
 
 
 def test_what_must_read_all_of_a_table_is_not_compiled_first(postgresql: Engine) -> None:
