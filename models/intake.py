@@ -23,6 +23,10 @@ from models.state import Reason, State
 _TABLE: sa.Table = Request.__table__  # type: ignore[assignment]
 
 
+ANY_BODY = "any"
+"""In the place of a body's digest, where the body was lost with the database: whoever asks under its key gets it."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewRequest:
     """A request that was found good and is to be taken."""
@@ -141,6 +145,16 @@ def _counts(rows: Any) -> Counter[counter.Key]:
     )
 
 
+def custom_key(upstream: str, kind: Kind, custom_id: str) -> str:
+    """The idempotency key of what a file asks for under a custom_id."""
+    return f"custom:{upstream}:{kind}:{custom_id}"
+
+
+def is_same_body(digest: str, known: str) -> bool:
+    """Whether what is asked for now is what was asked for under the same key."""
+    return known in (digest, ANY_BODY)
+
+
 def known_keys(session: Session, requester_id: UUID, keys: Sequence[str]) -> dict[str, tuple[UUID, str]]:
     """Those of these idempotency keys that were used before: the request's id and its body's digest."""
     if not keys:
@@ -171,4 +185,4 @@ def _taken(row: dict[str, Any], inserted: set[UUID], known: dict[str, tuple[UUID
     if row["id"] in inserted:
         return Taken(row["id"], is_new=True)
     id_, digest = known[row["idempotency_key"]]
-    return Taken(id_, is_new=False, same_body=digest == row["body_digest"])
+    return Taken(id_, is_new=False, same_body=is_same_body(row["body_digest"], digest))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from models.act import Act
-from models.base import make_engine, read, utc_now, write
+from models.base import make_engine, new_id, read, utc_now, write
 from models.delivery import Delivery
 from models.number import Number
 from models.reconciliation import FindingKind, Reconciliation, reports
@@ -356,6 +356,39 @@ def test_an_orphan_is_adopted_for_whoever_is_named(desk: Desk) -> None:
     assert desk.report(status=0)["findings"] == []
     (again,) = desk.reconcile("--adopt", number, status=1)["data"]
     assert (again["done"], "hold it" in again["detail"]) == (False, True)
+
+
+def test_a_number_of_a_request_that_was_lost_with_the_database_becomes_that_request_again(desk: Desk) -> None:
+    lost = new_id()
+    number = desk.vendor.buy(lost, custom_id="dealer-17")
+    assert str(lost) in desk.finding()["known"]
+    (done,) = desk.reconcile("--adopt", number)["data"]
+    assert done["request"] == str(lost)
+    row = fetch(desk.engine, lost)
+    assert (row.kind, row.state, row.number) == (Kind.PROVISION, State.COMPLETED, number)
+    assert desk.report(status=0)["findings"] == []
+    told = {line["type"]: line for line in history(desk.engine, lost)}
+    assert told["state"]["to"] == "completed"
+
+
+@pytest.mark.parametrize("subject", [one for one in SUBJECTS if one.name == "avanser"], ids=["avanser"])
+def test_who_sends_a_file_again_that_was_lost_with_the_database_buys_nothing_of_it_twice(
+    desk: Desk, tmp_path: Path
+) -> None:
+    lost = new_id()
+    number = desk.vendor.buy(lost, custom_id="dealer-17")
+    desk.reconcile("--adopt", number)
+    columns = "spec.service_number.country,spec.service_number.search_type,spec.service_number.szu"
+    service = "spec.service.type,spec.service.answer_point"
+    dealers = tmp_path / "dealers.csv"
+    rows = [f"avanser,dealer-{n},Dealer,AU,szu,sydney,transfer,61401603859" for n in (17, 18)]
+    dealers.write_text("\n".join([f"upstream,custom_id,spec.name,{columns},{service}", *rows]) + "\n")
+    desk.cli.run("submit", str(dealers))
+    asked = [row for row in every(desk.engine, Request) if row.custom_id in ("dealer-17", "dealer-18")]
+    assert sorted((str(row.custom_id), row.state.value) for row in asked) == [
+        ("dealer-17", "completed"),
+        ("dealer-18", "queued"),
+    ]
 
 
 def test_an_adopted_number_can_be_changed_and_given_up_like_any_other(desk: Desk) -> None:

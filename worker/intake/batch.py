@@ -20,7 +20,7 @@ from models import delivery, source
 from models.base import new_id, read, write
 from models.batch import Batch, BatchState, view
 from models.endpoint import EventType
-from models.intake import NewRequest, take
+from models.intake import NewRequest, custom_key, take
 from models.request import Kind
 from worker.bulk.row import Row, RowFault
 from worker.fault import Fault
@@ -258,9 +258,9 @@ def _custom_key(candidate: Candidate) -> str | None:
     if body is None or body.custom_id is None:
         return None
     if body.kind is Kind.PROVISION:
-        return f"custom:{body.upstream}:{body.kind}:{body.custom_id}"
+        return custom_key(body.upstream, body.kind, body.custom_id)
     both = hashlib.sha256(f"{body.custom_id}\0{candidate.digest}".encode()).hexdigest()
-    return f"custom:{body.upstream}:{body.kind}:{both}"
+    return custom_key(body.upstream, body.kind, both)
 
 
 def _key_faults(row: Row, standing: Standing) -> list[Fault]:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models.endpoint import Endpoint
 from models.holding import held_by_others
-from models.intake import known_keys
+from models.intake import is_same_body, known_keys
 from models.request import Kind
 from worker.fault import Fault
 from worker.intake.examine import Candidate
@@ -42,7 +42,7 @@ def judge(
         used = known.get(key) if key is not None and candidate.digest is not None else None
         if used is None:
             standings.append(Standing.NEW)
-        elif used[1] == candidate.digest:
+        elif is_same_body(str(candidate.digest), used[1]):
             candidate.faults.clear()
             standings.append(Standing.TAKEN)
         else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from models import act, event, number
 from models.event import Entry, EventKind
-from models.intake import NewRequest, take
+from models.intake import ANY_BODY, NewRequest, custom_key, known_keys, take
 from models.number import Number
 from models.request import Kind, Request
 from models.state import OPEN, Reason, State
@@ -52,7 +52,8 @@ def adopt(session: Session, upstream: str, extra: Extra, requester_id: UUID, who
     """Make it a number that we hold; returns the request that says so.
 
     Where it was bought by a request that is still open, that one completes with it, whatever its requester is told
-    then. Else it is written down as an update that asks for nothing, as for a number older than Trunkline: for the
+    then. One that carries the key of a request that was lost with the database becomes that request again, under its
+    id. Else it is written down as an update that asks for nothing, as for a number older than Trunkline: for the
     requester of the purchase that it comes from, or for `requester_id`. Raises NotDone.
     """
     made = _adopt(session, upstream, extra, requester_id, who)
@@ -99,6 +100,8 @@ def _enter(
         number=theirs.number,
     )
     owner = requester_id if bought_by is None else bought_by.requester_id
+    if theirs.order is not None and session.get(Request, theirs.order) is None:
+        new = _as_it_was(session, owner, new, theirs.order)
     (taken,) = take(session, owner, [new], who.now, actor=who.actor)
     detail = who.because("Adopted in reconciliation; nothing was sent.")
     changes = {"number": theirs.number, "upstream_reference": theirs.reference}
@@ -111,6 +114,17 @@ def _enter(
     if bought_by is not None:
         _note(session, bought_by.id, "adopted", f"{theirs.number} was adopted as request {taken.id}.", who)
     return taken.id
+
+
+def _as_it_was(session: Session, owner: UUID, new: NewRequest, id_: UUID) -> NewRequest:
+    """The request whose key the number carries: so its callback addresses are good, and its requester finds it.
+
+    A file that is sent again asks for it under the same key, and buys no second one: of its body nothing is known.
+    """
+    key = None if new.custom_id is None else custom_key(new.upstream, Kind.PROVISION, new.custom_id)
+    if key is not None and known_keys(session, owner, [key]):
+        key = None
+    return replace(new, id=id_, kind=Kind.PROVISION, idempotency_key=key, body_digest=ANY_BODY)
 
 
 def release(session: Session, upstream: str, extra: Extra, requester_id: UUID, intake: Intake, who: Who) -> UUID:
