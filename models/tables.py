@@ -11,6 +11,7 @@ from models.endpoint import Endpoint
 from models.event import Event
 from models.heartbeat import Heartbeat
 from models.inbox import Received
+from models.lineage import Lineage
 from models.message import Message
 from models.number import Number
 from models.outage import Outage
@@ -39,6 +40,7 @@ __all__ = [
     "Endpoint",
     "Event",
     "Heartbeat",
+    "Lineage",
     "Message",
     "Number",
     "Outage",

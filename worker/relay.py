@@ -6,6 +6,7 @@ run out. Safe to run twice, since it changes nothing but finished batches, each 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, dispatch, heartbeat, outage, parking, personal, pulse, reservation
+from models import counter, delivery, dispatch, heartbeat, lineage, outage, parking, personal, pulse, reservation
 from models.base import read, write
 from models.batch import Batch, BatchState, view
 from models.due import count_due, count_due_requests
@@ -25,6 +26,8 @@ from worker.app import DELIVERIES, INBOX, UPSTREAM_QUEUES
 from worker.pace import CHUNK
 from worker.runtime import Runtime
 
+log = logging.getLogger(__name__)
+
 HEARTBEAT = "relay"
 """Beaten when a tick went from beat through the broker to a worker: a sign that all three live."""
 
@@ -33,6 +36,7 @@ def tick(runtime: Runtime) -> None:
     """One round: sign of life, batches that have finished, personal data that is too old, hints for what is due."""
     now = runtime.clock.now()
     finished = write(runtime.engine, lambda session: _beat_and_finish(session, now, runtime.settings.ceilings))
+    notice_restore(runtime, now)
     forget_people(runtime, now)
     due = read(runtime.engine, lambda session: count_all(session, now))
     waiting = hints.waiting_in(queue for queue, (count, _, _) in due.items() if count)
@@ -42,6 +46,15 @@ def tick(runtime: Runtime) -> None:
             hint(wanted)
     if finished:
         hints.deliveries()
+
+
+def notice_restore(runtime: Runtime, now: datetime) -> bool:
+    """Also behind a pooler, whose connections outlive the database's. Workers ask by themselves before they order."""
+    may_go_on = not runtime.settings.environment.pause_after_failover
+    is_another = write(runtime.engine, lambda session: lineage.check(session, now, may_go_on=may_go_on))
+    if is_another:
+        log.error("the database is not the one that it was: restored, or a standby took over. %s", lineage.DETAIL)
+    return is_another
 
 
 def forget_people(runtime: Runtime, now: datetime) -> int:

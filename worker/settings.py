@@ -137,6 +137,7 @@ class _Environment(BaseSettings):
     default_deadline: PositiveSeconds = 7 * 86400
     release_delay: Seconds = 3600
     reconcile_interval: Seconds = 86400
+    pause_after_failover: bool = True  # until a person has compared the books
     calls_kept_for: int = Field(default=365, ge=0)
     callers_shown_to: Scope = Scope.READ
     rate_limit: Annotated[int, Field(ge=0)] = 60_000  # requests a minute that one key may make; 0: any number

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import event, number, stock_watch, tally
+from models import event, lineage, number, stock_watch, tally
 from models.base import REFUSED_VALUE, read, write
 from models.due import PRIORITIES, Claim, Step, claim_requests, count_due_requests
 from models.event import Entry, EventKind
@@ -88,12 +88,7 @@ def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES)
     # Counted from before the claim, since the lease is: the database may have kept us waiting.
     sent_until = clock.monotonic() + (settings.lease - settings.answer_within - settings.settles_within).total_seconds()
     try:
-        claims = write(
-            runtime.engine,
-            lambda session: claim_requests(
-                session, name, granted, clock.now(), settings.lease, priorities, runtime.settings.ceilings
-            ),
-        )
+        claims = write(runtime.engine, lambda session: _claim(runtime, session, name, granted, priorities))
         runtime.limits.give_back(permits, granted - len(claims), unused=True)
         client, loop = runtime.client(name), runtime.loop
         if claims and claims[0].request.priority == Priority.SINGLE:  # and so all of them
@@ -108,6 +103,14 @@ def advance(runtime: Runtime, name: str, priorities: Sequence[int] = PRIORITIES)
     finally:
         runtime.limits.give_back(permits, permits.count)
     return len(claims) == granted or any(_hides_others(claim) for claim in claims)
+
+
+def _claim(runtime: Runtime, session: Session, name: str, granted: int, priorities: Sequence[int]) -> Sequence[Claim]:
+    settings, now = runtime.settings, runtime.clock.now()
+    if lineage.check_connection(session, now, may_go_on=not settings.environment.pause_after_failover):
+        log.error("the database is not the one that it was: restored, or a standby took over. %s", lineage.DETAIL)
+    lease, ceilings = settings.upstreams[name].lease, settings.ceilings
+    return claim_requests(session, name, granted, now, lease, priorities, ceilings)
 
 
 def _wait_for_room(runtime: Runtime, permits: Permits) -> bool:
