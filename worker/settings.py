@@ -139,6 +139,7 @@ class _Environment(BaseSettings):
     reconcile_interval: Seconds = 86400
     pause_after_failover: bool = True  # until a person has compared the books
     calls_kept_for: int = Field(default=365, ge=0)
+    history_kept_for: int = Field(default=0, ge=0)  # days, for `trunkline prune`; 0: it must be told
     callers_shown_to: Scope = Scope.READ
     rate_limit: Annotated[int, Field(ge=0)] = 60_000  # requests a minute that one key may make; 0: any number
     access_log: bool = False

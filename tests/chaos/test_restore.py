@@ -47,7 +47,7 @@ def cluster(
     url = server.database_url("restored")
     folder = tmp_path_factory.mktemp("restored")
     # Few at once, so that at any moment some are still to be ordered.
-    slowly = {f"TRUNKLINE_{name.upper()}_MAX_IN_FLIGHT": "6" for name in mixed.UPSTREAMS}
+    slowly: dict[str, Any] = {f"TRUNKLINE_{name.upper()}_MAX_IN_FLIGHT": "6" for name in mixed.UPSTREAMS}
     with running(folder, chaos_sandbox, url, redis_server.url, TRUNKLINE_RELEASE_DELAY="0", **slowly) as made:
         yield made
 

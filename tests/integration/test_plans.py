@@ -18,7 +18,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import outage, parking, personal, requester, reservation, spending, standing, sweep, upstream
+from models import outage, parking, personal, pruning, requester, reservation, spending, standing, sweep, upstream
 from models import user as people
 from models.base import Base, make_engine, new_id, read, utc_now, write
 from models.batch import Batch
@@ -357,6 +357,9 @@ def _watch_over(engine: Engine, now: datetime) -> None:
     write(engine, lambda session: reservation.forget(session, now))
     write(engine, lambda session: personal.forget(session, now - timedelta(days=3_650)))
     write(engine, lambda session: personal.erase(session, ["+61400000001"]))
+    for kind in pruning.KINDS:
+        write(engine, lambda session, kind=kind: pruning.prune(session, kind, now - timedelta(days=3_650)))  # type: ignore[misc]
+        read(engine, lambda session, kind=kind: pruning.prune(session, kind, now, may_delete=False))  # type: ignore[misc]
     write(engine, lambda session: outage.take_probes(session, [new_id()], now, now))
     write(engine, lambda session: outage.forget_hosts(session, now))
 

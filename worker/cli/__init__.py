@@ -41,6 +41,7 @@ COMMANDS = {
     "audit": "worker.cli.audit:audit",
     "endpoints": "worker.cli.endpoints:endpoints",
     "erase": "worker.cli.erase:erase",
+    "prune": "worker.cli.prune:prune",
     "migrate": "worker.cli.migrate:migrate",
     "doctor": "worker.cli.doctor:doctor",
     "completion": "worker.cli.completion:completion",
