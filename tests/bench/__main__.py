@@ -27,6 +27,7 @@ from tests.bench import (
     lists,
     memory,
     picture,
+    pruning,
     scaling,
     urgent,
 )
@@ -43,6 +44,7 @@ PARTS: tuple[Part, ...] = (
     memory.rows,
     growth.rows,
     lists.rows,
+    pruning.rows,
     scaling.rows,
     limits.rows,
     fairness.rows,
