@@ -17,6 +17,7 @@ from models.act import Act
 from models.base import last_id_of
 from models.batch import Batch
 from models.call import Call
+from models.dead_letter import DeadLetter
 from models.inbox import Received
 from models.message import Message
 from models.number import Number
@@ -29,7 +30,7 @@ LONGEST_PAGE = 1_000
 AT_ONCE = 200
 """Requesters asked about in one statement; SQLite takes up to 500 parts of one."""
 
-Row = TypeVar("Row", Request, Number, Call, Message, Received, Act, Batch)
+Row = TypeVar("Row", Request, Number, Call, Message, Received, Act, Batch, DeadLetter)
 
 Condition = sa.ColumnElement[bool]
 

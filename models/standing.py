@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from models.dead_letter import DeadLetter
 from models.delivery import Delivery, DeliveryState, in_state
 from models.due import PRIORITIES
 from models.inbox import Received
@@ -78,6 +79,11 @@ def contradicted(session: Session) -> int:
 def not_understood(session: Session) -> int:
     """What upstreams told us that nothing could be made of."""
     return _bounded(session, sa.select(Received.id).where(Received.problem.is_not(None)))
+
+
+def dead_letters(session: Session) -> int:
+    """Requests on the queue that could not be taken."""
+    return _bounded(session, sa.select(DeadLetter.id).where(DeadLetter.settled_at.is_(None)))
 
 
 def failed_deliveries(session: Session) -> int:

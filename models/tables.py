@@ -5,6 +5,7 @@ from models.base import Base
 from models.batch import Batch
 from models.call import Call
 from models.counter import Count
+from models.dead_letter import DeadLetter
 from models.delivery import Delivery
 from models.delivery_attempt import DeliveryAttempt
 from models.endpoint import Endpoint
@@ -35,6 +36,7 @@ __all__ = [
     "Batch",
     "Call",
     "Count",
+    "DeadLetter",
     "Delivery",
     "DeliveryAttempt",
     "Endpoint",

@@ -190,6 +190,7 @@ def _troubles(session: Session) -> GaugeMetricFamily:
     family = GaugeMetricFamily("trunkline_troubles", "Rows that a person should look at.", labels=("what",))
     counts = {
         "inbox_not_understood": standing.not_understood(session),
+        "dead_letters": standing.dead_letters(session),
         "contradicted_requests": standing.contradicted(session),
         "failed_deliveries": standing.failed_deliveries(session),
     }

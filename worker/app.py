@@ -1,7 +1,8 @@
 """The Celery application: its queues, and the settings that keep a hint from doing harm.
 
 A message names a queue in which something is due and carries no data, so one that is lost, doubled, late or out
-of order costs time and nothing else: what is due stands in the database.
+of order costs time and nothing else: what is due stands in the database. But for those that backends put on the queue
+themselves: see `worker.enqueued`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ INBOX = "trunkline.inbox"
 DELIVERIES = "trunkline.deliveries"
 RELAY = "trunkline.relay"
 
-QUEUES = (*UPSTREAM_QUEUES.values(), INBOX, DELIVERIES, RELAY)
+SUBMIT = "trunkline.submit"
+"""Where backends put requests: the one queue whose messages are data."""
+
+QUEUES = (*UPSTREAM_QUEUES.values(), INBOX, DELIVERIES, RELAY, SUBMIT)
 
 LEAST_VISIBILITY = timedelta(hours=1)
 """When Redis gives an unacknowledged message to another worker. Longer than any lease: see `check_order`."""

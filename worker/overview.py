@@ -88,6 +88,7 @@ class Overview:
     endpoints: tuple[EndpointNow, ...]  # that are in trouble
     inbox_due: int
     not_understood: int
+    dead_letters: int
     contradicted: int
     broker: str | None = None  # what is wrong with it; None where it answers, or nobody asked
 
@@ -112,6 +113,7 @@ def gather(session: Session, settings: Settings, limits: Limits, now: datetime, 
         endpoints=tuple(_endpoint(session, row) for row in outage.of_endpoints(session)),
         inbox_due=count_due(session, Received, now),
         not_understood=standing.not_understood(session),
+        dead_letters=standing.dead_letters(session),
         contradicted=standing.contradicted(session),
         broker=broker,
     )
@@ -190,6 +192,7 @@ def view(overview: Overview) -> dict[str, Any]:
             for one in overview.endpoints
         ],
         "inbox": {"due": overview.inbox_due, "not_understood": overview.not_understood},
+        "dead_letters": overview.dead_letters,
         "contradicted": overview.contradicted,
     }
 

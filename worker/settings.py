@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models import spending
-from models.requester import Scope
+from models.requester import DEFAULT_REQUESTER, Scope
 from models.sealed import Keyring
 from worker import secret_files
 from worker.embedded import EmbeddedBroker
@@ -107,6 +107,10 @@ def _seconds_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _names(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("trunkline"))
 
@@ -141,6 +145,7 @@ class _Environment(BaseSettings):
     calls_kept_for: int = Field(default=365, ge=0)
     history_kept_for: int = Field(default=0, ge=0)  # days, for `trunkline prune`; 0: it must be told
     callers_shown_to: Scope = Scope.READ
+    queue_requesters: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = (DEFAULT_REQUESTER,)
     rate_limit: Annotated[int, Field(ge=0)] = 60_000  # requests a minute that one key may make; 0: any number
     access_log: bool = False
     log_format: LogFormat | None = None  # for people on a terminal, else JSON

@@ -8,9 +8,10 @@ from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 
 from models.request import Priority
 from worker import deliver as delivering
-from worker import hints, logs, relay, runtime, stock, sweeping, tracing, workflow
+from worker import enqueued, hints, logs, relay, runtime, stock, sweeping, tracing, workflow
 from worker import inbox as reading
 from worker.app import app
+from worker.enqueued import Message
 from worker.reconciling import run as reconciling
 
 
@@ -49,6 +50,14 @@ def deliver() -> None:
     here = runtime.current()
 
     here.lanes.run("deliveries", lambda: delivering.deliver(here), hints.deliveries)
+
+
+# Given out again where its child died: unlike a hint, it is the data.
+@app.task(name="trunkline.submit", reject_on_worker_lost=True)
+def submit(*args: Any, **given: Any) -> None:
+    """Take a request that a backend put on the queue: `submit(request, idempotency_key=…, requester="default")`."""
+    here = runtime.current()
+    enqueued.take_or_bury(here.engine, here.settings, here.clock, Message.of(args, given))
 
 
 @app.task(name="trunkline.relay")

@@ -54,6 +54,9 @@ def _about_the_whole(overview: Overview) -> Iterator[Want]:
         told = f"{_many(overview.contradicted, 'request')} ended, and then the upstream said otherwise:"
         told += " a number may be paid for that nobody holds."
         yield Want(Gravity.STANDS, told, "trunkline list --contradicted", "requests", {"contradicted": "true"})
+    if overview.dead_letters:
+        told = f"{_many(overview.dead_letters, 'request')} on the queue could not be taken; kept, with the reason."
+        yield Want(Gravity.WAITS, told, "trunkline dead-letters list", "dead_letters")
     if overview.not_understood:
         told = f"{_many(overview.not_understood, 'callback')} could not be understood; kept, and nothing is lost."
         yield Want(Gravity.LOOK, told, "trunkline inbox", "inbox")

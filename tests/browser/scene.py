@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from models import delivery_attempt, event, heartbeat, upstream
+from models import dead_letter, delivery_attempt, event, heartbeat, upstream
 from models.base import new_id, utc_now, write
 from models.batch import Batch
 from models.call import Call
@@ -89,6 +89,7 @@ def make_scene(engine: Engine) -> Scene:
 
 
 _REFUSED = "no number of this area is sold to this account"
+_NO_SUCH = "/upstream: must be one of avanser, messagemedia, telmetrics"
 _NONE_LEFT = "There is no number in stock that fits; it is looked at again."
 
 
@@ -157,6 +158,7 @@ def _surround(session: Session, now: datetime, ill: Endpoint, done: UUID, held: 
     received = _received(held, now)
     number = session.scalars(sa.select(Number).where(Number.number == NUMBER)).one()
     told = session.scalars(sa.select(Delivery).where(Delivery.request_id == done).limit(1)).one()
+    dead_letter.bury(session, '{"upstream": "avanzer"}', "default", "dealer-44", "invalid", _NO_SUCH, now)
     session.add_all([outage, report, received, *_calls(number, now)])
     event.append(session, _evidence(held, now))
     tries = [Attempt(told.id, now - timedelta(minutes=9), 503, 212, "answered 503", "Service Unavailable")]

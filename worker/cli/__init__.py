@@ -27,6 +27,7 @@ COMMANDS = {
     "calls": "worker.cli.calls:calls",
     "messages": "worker.cli.messages:messages",
     "inbox": "worker.cli.inbox:inbox",
+    "dead-letters": "worker.cli.dead_letters:dead_letters",
     "stock": "worker.cli.stock:stock",
     "cancel": "worker.cli.steer:cancel",
     "retry": "worker.cli.steer:retry",
