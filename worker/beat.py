@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from celery.beat import ScheduleEntry, Scheduler
 
 from worker import hints
+from worker.alive import Sign
 from worker.app import RELAY
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,12 @@ MOST_WAITING = 3
 class RelayScheduler(Scheduler):
     """Keeps its schedule in memory: it is one line of code, and a missed tick is made up by the next."""
 
+    sign: ClassVar[Sign | None] = None
+    """Shown at each tick, also one that the broker does not take."""
+
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        if self.sign is not None:
+            self.sign.show()
         try:
             if hints.waiting(RELAY) < MOST_WAITING:
                 self.apply_async(entry, producer=producer, advance=False)

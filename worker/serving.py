@@ -6,19 +6,23 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutting_down
 
 from models.base import make_engine
 from models.migrations import require_current
+from worker.alive import EVERY, Sign
 from worker.app import QUEUES, configure
+from worker.beat import RelayScheduler
 from worker.logs import set_up_logging
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUEUES) -> None:
+def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUEUES, sign: Sign | None = None) -> None:
     """Work on these queues until told to stop. Raises SchemaOutOfDate, WrongOrder.
 
     Prefork: a child that dies takes only its own chunks with it, which others look up; each child has an event loop
@@ -31,6 +35,8 @@ def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUE
     _check_schema(settings)
     app = configure(settings)
     set_up_logging(settings.environment.log_level, settings.environment.log_format)
+    if sign is not None:
+        _show(sign, settings, app)
     seen: set[str] = set()
     worker_ready.connect(lambda **_: seen.add("ready"), weak=False)
     worker_shutting_down.connect(lambda **_: seen.add("told to stop"), weak=False)
@@ -57,13 +63,33 @@ def run_worker(settings: Settings, concurrency: int, queues: Sequence[str] = QUE
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- ourselves, with our own words
 
 
-def run_relay(settings: Settings) -> None:
+def run_relay(settings: Settings, sign: Sign | None = None) -> None:
     """Send a tick every second until told to stop. Raises SchemaOutOfDate, WrongOrder."""
     _check_schema(settings)
     app = configure(settings)
     set_up_logging(settings.environment.log_level, settings.environment.log_format)
     level = settings.environment.log_level.value
+    if sign is not None:
+        sign.begin(settings.broker_url)
+        RelayScheduler.sign = sign
     app.Beat(scheduler_cls="worker.beat:RelayScheduler", loglevel=level, quiet=True, max_interval=1).run()
+
+
+def _show(sign: Sign, settings: Settings, app: Celery[Any]) -> None:
+    """Have the worker touch its file from now on."""
+
+    class Show(bootsteps.StartStopStep):
+        """By the consumer's own timer: it stands still with the loop that takes messages."""
+
+        def start(self, parent: Any) -> None:
+            sign.show()
+            self.entry = parent.timer.call_repeatedly(EVERY.total_seconds(), sign.show)
+
+        def stop(self, parent: Any) -> None:
+            self.entry.cancel()
+
+    sign.begin(settings.broker_url)
+    app.steps["consumer"].add(Show)
 
 
 def _check_schema(settings: Settings) -> None:

@@ -15,6 +15,7 @@ COMMANDS = {
     "receiver": "worker.cli.processes:receiver",
     "console": "worker.cli.processes:console",
     "relay": "worker.cli.processes:relay",
+    "alive": "worker.cli.alive:alive",
     "submit": "worker.cli.submit:submit",
     "request": "worker.cli.one:request",
     "status": "worker.cli.status:status",

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 
+from worker.alive import Sign
 from worker.app import QUEUES
 from worker.cli.run import command, settings
 from worker.serving import run_relay, run_worker
 
 CHILDREN = 3
 """Processes of one worker. Three keep two cores busy; waiting for upstreams is done in threads and holds up none."""
+
+alive_file: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--alive-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="touched while the loop turns, for `trunkline alive`",
+)
 
 
 @command("worker")
@@ -23,7 +33,8 @@ CHILDREN = 3
     show_default="all",
     help="comma-separated; a worker for deliveries alone keeps slow requesters away from orders",
 )
-def worker(concurrency: int, queues: str) -> None:
+@alive_file
+def worker(concurrency: int, queues: str, alive_file: Path | None) -> None:
     """Order, look up, read callbacks, deliver results.
 
     \b
@@ -34,17 +45,25 @@ def worker(concurrency: int, queues: str) -> None:
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if unknown := sorted(set(names) - set(QUEUES)):
         raise click.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(QUEUES)}", param_hint="--queues")
-    run_worker(settings(), concurrency, names)
+    run_worker(settings(), concurrency, names, _sign(alive_file))
 
 
 @command("relay")
-def relay() -> None:
+@alive_file
+def relay(alive_file: Path | None) -> None:
     """Find, once a second, what is due and not hinted. Two of them do no harm.
 
     \b
     Example: trunkline relay
     """
-    run_relay(settings())
+    run_relay(settings(), _sign(alive_file))
+
+
+def _sign(path: Path | None) -> Sign | None:
+    """Raises BadParameter where the file cannot be written."""
+    if path is not None and not os.access(path.parent, os.W_OK):
+        raise click.BadParameter(f"{path.parent} is not there or cannot be written to", param_hint="--alive-file")
+    return None if path is None else Sign(path)
 
 
 @command("receiver")
