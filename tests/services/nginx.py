@@ -34,7 +34,8 @@ def in_front(port: int, folder: Path, certificate: tuple[Path, Path] | None = No
     nginx, own = program(), _free_port()
     folder.chmod(0o755)  # nginx's worker is another user than root
     conf = folder / "nginx.conf"
-    conf.write_text(_whole(_example(port, own, certificate).replace("/var/log/nginx", str(folder)), folder))
+    (folder / "trunkline-receivers.conf").write_text(f"server {HOST}:{port};\n")
+    conf.write_text(_whole(_example(own, certificate).replace("/var/log/nginx", str(folder)), folder))
     subprocess.run([nginx, "-t", "-q", "-p", str(folder), "-c", str(conf)], check=True)
     process = subprocess.Popen([nginx, "-p", str(folder), "-c", str(conf)])
     try:
@@ -53,8 +54,8 @@ def _listens(port: int) -> bool:
     return True
 
 
-def _example(port: int, own: int, certificate: tuple[Path, Path] | None) -> str:
-    text = EXAMPLE.read_text().replace("127.0.0.1:8080", f"{HOST}:{port}")
+def _example(own: int, certificate: tuple[Path, Path] | None) -> str:
+    text = EXAMPLE.read_text()
     if certificate is not None:
         text = text.replace("/etc/ssl/trunkline.crt", str(certificate[0]))
         text = text.replace("/etc/ssl/trunkline.key", str(certificate[1]))
