@@ -1,6 +1,9 @@
 """A RabbitMQ for tests."""
 
+import base64
 import contextlib
+import hashlib
+import json
 import os
 import pwd
 import secrets
@@ -9,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import kombu
 
@@ -30,13 +34,15 @@ _DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one on Debian's PATH: that is a wrapper which switches to Debian's user and Debian's folders."""
 
 _DATA = "mnesia"
+_DEFINITIONS = "definitions.json"
 
 
 @contextlib.contextmanager
-def rabbitmq() -> Iterator[Server]:
+def rabbitmq(definitions: Mapping[str, Any] | None = None) -> Iterator[Server]:
     """A RabbitMQ of this machine, with nothing in it. It keeps durable queues and messages over `kill` and `restart`.
 
-    It takes about eight seconds to start. Raises ServiceMissing where there is none.
+    Or with these definitions: then it has their one user, to whom it gives a password, and its URL is of their one
+    virtual host. It takes about eight seconds to start. Raises ServiceMissing where there is none.
     """
     binary, port_mapper = _binary(), shutil.which("epmd")
     if binary is None or port_mapper is None:
@@ -47,13 +53,16 @@ def rabbitmq() -> Iterator[Server]:
         names = free_port()
         environment = _environment(folder, names)
         _configure(folder, owner)
+        host = "/"
+        if definitions is not None:
+            host = _keep(definitions, password, folder)
 
         def command(port: int) -> list[str]:
-            (folder / "rabbitmq.conf").write_text(_configuration(port, password))
+            (folder / "rabbitmq.conf").write_text(_configuration(port, password, folder))
             return [str(binary)]
 
         def url(port: int) -> str:
-            return f"amqp://trunkline:{password}@127.0.0.1:{port}//"
+            return f"amqp://trunkline:{password}@127.0.0.1:{port}/{host}"
 
         program = Program(
             command, url, lambda port: _answers(url(port)), folder, data=[_DATA], environment=environment, owner=owner
@@ -84,8 +93,24 @@ def _configure(folder: Path, owner: pwd.struct_passwd | None) -> None:
     give([folder, folder / "enabled_plugins"], owner)
 
 
-def _configuration(port: int, password: str) -> str:
-    return f"listeners.tcp.local = 127.0.0.1:{port}\ndefault_user = trunkline\ndefault_pass = {password}\n"
+def _configuration(port: int, password: str, folder: Path) -> str:
+    listens = f"listeners.tcp.local = 127.0.0.1:{port}\n"
+    definitions = folder / _DEFINITIONS
+    if definitions.exists():
+        return f"{listens}load_definitions = {definitions}\n"
+    return f"{listens}default_user = trunkline\ndefault_pass = {password}\n"
+
+
+def _keep(definitions: Mapping[str, Any], password: str, folder: Path) -> str:
+    """Write them for the start, the user's password set; returns the virtual host."""
+    ((user,), (host,)) = definitions["users"], definitions["vhosts"]
+    salt = secrets.token_bytes(4)  # as RabbitMQ's "Computing a Password Hash" has it
+    digest = hashlib.sha256(salt + password.encode()).digest()
+    user = user | {"password_hash": base64.b64encode(salt + digest).decode()}
+    (folder / _DEFINITIONS).write_text(json.dumps(dict(definitions) | {"users": [user]}))
+    (folder / _DEFINITIONS).chmod(0o644)
+    name: str = host["name"]
+    return name
 
 
 def _environment(folder: Path, names: int) -> Mapping[str, str]:
