@@ -17,7 +17,7 @@ from tests.conftest import or_skip
 from tests.receiver import environment
 from tests.sandbox import eventually
 from tests.services import Server, redis_server
-from worker.alive import EVERY, why_not
+from worker.alive import why_not
 
 NOW = timedelta(seconds=2)
 """Nothing turns so often: in its place the tests wait, not the two minutes of production."""
