@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import yaml
 from dotenv import dotenv_values
+
+from tests.services import tools
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -64,9 +65,8 @@ def of_compose(settings: str = "sandbox.env") -> Iterator[Process]:
 
 
 def manifests(overlay: str) -> list[dict[str, Any]]:
-    """What kubectl makes of an overlay. It is that of Debian's kubernetes-client in CI."""
-    command = ["kubectl", "kustomize", str(OVERLAYS / overlay)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    """What kubectl makes of an overlay. Raises ServiceMissing."""
+    done = tools.run("kubectl", "kustomize", OVERLAYS / overlay)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 

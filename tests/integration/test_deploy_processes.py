@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from tests import services
+from tests.conftest import or_skip
 from tests.deployed import PROCESSES, WAYS, Process
 from tests.factory import SECRET_KEY
 from tests.receiver import BODY
@@ -99,7 +100,8 @@ SANDBOX = {
 
 
 def processes_of(way: str) -> dict[str, Process]:
-    found = {process.name: process for process in WAYS[way]()}
+    with or_skip():
+        found = {process.name: process for process in WAYS[way]()}
     if way == "systemd":
         for process in found.values():
             process.environment.update(SANDBOX)
