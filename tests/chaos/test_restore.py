@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -18,16 +16,12 @@ from tests.chaos import mixed
 from tests.chaos.case import Case
 from tests.chaos.cluster import LEASE, Cluster, running
 from tests.chaos.conftest import Begin, Size
+from tests.chaos.levelling import TO_ADOPT, adopt, findings, run
 from tests.chaos.load import WEATHER
-from tests.chaos.member import ROOT
 from tests.conftest import or_skip
 from tests.sandbox import SandboxServer, eventually
 
 pytestmark = pytest.mark.timeout(1_800)
-
-TO_ADOPT = {"orphan", "landed"}
-
-Finding = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -124,24 +118,6 @@ def give_up(case: Case, batch: str) -> str:
     path = f"/v1/requests/{release['id']}"
     eventually(lambda: case.cluster.api.get(path).json()["state"] == "completed", within=60)
     return str(number)
-
-
-def run(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "worker.cli", *words]
-    return subprocess.run(
-        command, cwd=ROOT, env=cluster.environment, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def findings(cluster: Cluster) -> list[Finding]:
-    reports = json.loads(run(cluster, "reconcile", "--json").stdout)["data"]
-    return [finding for report in reports for finding in report["findings"]]
-
-
-def adopt(cluster: Cluster) -> bool:
-    """Whether nothing is left to adopt."""
-    run(cluster, "reconcile", "--adopt", "--all", "--yes", "--note", "restored")
-    return not TO_ADOPT & {one["kind"] for one in findings(cluster)}
 
 
 def held(cluster: Cluster) -> set[str]:

@@ -1,5 +1,7 @@
 """A PostgreSQL for tests."""
 
+from __future__ import annotations
+
 import contextlib
 import importlib.util
 import os
@@ -8,7 +10,8 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -98,6 +101,28 @@ class Postgres(Server):
                 raise RuntimeError("the recovery does not end")
             time.sleep(POLL)
 
+    @contextlib.contextmanager
+    def standby(self) -> Iterator[Postgres]:
+        """Another server that follows this one, asynchronously unless `wait_for_standby` is called."""
+        with own_folder() as folder:
+            give([folder], self._program.owner)
+            data = folder / "data"
+            how = [f"--pgdata={data}", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+            self._run("pg_basebackup", f"--dbname={self.url.replace('postgresql+psycopg://', 'postgresql://')}", *how)
+            server = Path(self._program.command(self.port)[0])
+            program = replace(self._program, command=lambda port: _command(server, data, port, {}), folder=folder)
+            with running(Postgres, program) as other:
+                yield other
+
+    def wait_for_standby(self) -> None:
+        """From now on a commit is one when a standby has it on its disk, too."""
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.execute("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """A standby becomes the server, with what it has got until now."""
+        self.execute("SELECT pg_promote()")
+
     def _is_recovering(self) -> bool:
         with self._connection("postgres") as connection:
             return bool((connection.execute("SELECT pg_is_in_recovery()").fetchone() or (True,))[0])
@@ -158,12 +183,9 @@ def postgres(inside: Path | None = None, *, archives: bool = False) -> Iterator[
         give([folder / ARCHIVE], owner)
 
         def command(port: int) -> list[str]:
-            options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
-            if archives:
-                archive = folder / ARCHIVE
-                options |= {"archive_mode": "on", "archive_command": f"test ! -f {archive}/%f && cp %p {archive}/%f"}
-            settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-            return [str(binaries / "postgres"), "-D", str(folder / "data"), *settings]
+            archive = folder / ARCHIVE
+            into = {"archive_mode": "on", "archive_command": f"test ! -f {archive}/%f && cp %p {archive}/%f"}
+            return _command(binaries / "postgres", folder / "data", port, into if archives else {})
 
         def url(port: int) -> str:
             return f"postgresql+psycopg://trunkline:{password}@127.0.0.1:{port}/postgres"
@@ -174,6 +196,11 @@ def postgres(inside: Path | None = None, *, archives: bool = False) -> Iterator[
         )
         with running(Postgres, program) as server:
             yield server
+
+
+def _command(server: Path, data: Path, port: int, more: Mapping[str, str]) -> list[str]:
+    options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""} | dict(more)
+    return [str(server), "-D", str(data), *(word for one in options.items() for word in ("-c", "=".join(one)))]
 
 
 def _answers(url: str) -> bool:
