@@ -99,6 +99,7 @@ def create_batch(caller: Caller, query: BatchQuery) -> ResponseReturnValue:
     shown = _find(caller, taken.batch_id) | {
         "taken": taken.taken,
         "already_taken": taken.already_taken,
+        "earlier_batch": taken.earlier_batch_id,
         "bad": taken.bad,
         "errors": [_error(fault) for fault in taken.faults],
     }

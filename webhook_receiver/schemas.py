@@ -145,6 +145,7 @@ class BatchTaken(BatchShape):
 
     taken: int = Field(description="Rows that became requests now.")
     already_taken: int = Field(description="Rows whose request was there before, with the same body.")
+    earlier_batch: UUID | None = Field(description="The latest that took rows of this very file before; else null.")
     bad: int
     errors: list[RowFault]
 

@@ -68,12 +68,14 @@ def test_a_batch_has_the_name_that_it_is_given(api: Api, query: str, name: str) 
 
 
 def test_the_same_file_again_takes_no_row_twice(api: Api) -> None:
-    send(api, FILES[CSV])
+    first = send(api, FILES[CSV])
     again = send(api, FILES[CSV])
     longer = send(api, csv_file([row(f"c{number}") for number in range(5)]))
 
     assert [(answer.json or {})["taken"] for answer in (again, longer)] == [0, 2]
     assert [(answer.json or {})["already_taken"] for answer in (again, longer)] == [3, 3]
+    earlier = [(answer.json or {})["earlier_batch"] for answer in (first, again, longer)]
+    assert earlier == [None, (first.json or {})["id"], None], "another file is another source"
     assert len(api.requests()) == 5
 
 
