@@ -59,7 +59,8 @@ def bury(
     now: datetime,
 ) -> bool:
     """Keep it; False where the very same stands there open already. Does not commit."""
-    sent = "\0".join((body, requester or "", idempotency_key or ""))
+    requester, idempotency_key = _storable(requester), _storable(idempotency_key)
+    sent = "\n".join((body, requester or "", idempotency_key or ""))
     values = {
         "id": new_id(),
         "digest": hashlib.sha256(sent.encode()).hexdigest(),
@@ -72,6 +73,11 @@ def bury(
         "created_at": now,
     }
     return bool(changed(session.execute(insert_for(session)(DeadLetter).values(values).on_conflict_do_nothing())))
+
+
+def _storable(text: str | None) -> str | None:
+    """Without what no database keeps: U+0000, and half of a surrogate pair."""
+    return None if text is None else "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def settle(

@@ -41,18 +41,21 @@ class Lineage(Base):
 
 def current(session: Session) -> str | None:
     """The history that this database is of: cluster and timeline. None on SQLite, which does not know, and on a server
-    that tells nobody."""
+    that does not tell us. Raises DBAPIError on a standby: it may yet take over."""
     if session.get_bind().dialect.name != "postgresql":
         return None
     try:
         with session.begin_nested():
             found = session.execute(sa.text(_CURRENT)).one()
     except sa.exc.DBAPIError as error:
-        if error.connection_invalidated:
+        if getattr(error.orig, "sqlstate", None) not in _UNTOLD:
             raise
         return None
     return f"{found.cluster}/{found.timeline}"
 
+
+_UNTOLD = {"42501", "42883"}
+"""PostgreSQL: insufficient privilege, undefined function."""
 
 _CURRENT = """
     SELECT system_identifier AS cluster, left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline

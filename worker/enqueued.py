@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from time import sleep
 from typing import Any
 
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from models import dead_letter
@@ -35,6 +36,11 @@ ACTOR = "queue"
 
 LARGEST = 65_536
 """Bytes of a request as JSON: as much as `POST /v1/requests` takes."""
+
+_KEY = re.compile(rf"[ -~]{{1,{LONGEST_KEY}}}")
+
+_AWAY = (OperationalError, InterfaceError, ProgrammingError)
+"""The database does not answer, or its schema is not yet ours."""
 
 WAIT = 1.0
 """Seconds between two tries while the database is away. Nobody else gets the message meanwhile."""
@@ -84,8 +90,8 @@ def take(
     body = _body(message.body)
     if message.idempotency_key is None:
         raise NotTaken("no_idempotency_key", "A message may come twice, so it needs an idempotency_key.")
-    if not (0 < len(message.idempotency_key) <= LONGEST_KEY):
-        raise NotTaken("invalid", f"idempotency_key: must have 1 to {LONGEST_KEY} characters")
+    if not _KEY.fullmatch(message.idempotency_key):
+        raise NotTaken("invalid", f"idempotency_key: must be 1 to {LONGEST_KEY} printable ASCII characters")
     name = message.requester or ""
     if name not in settings.environment.queue_requesters:
         known = ", ".join(settings.environment.queue_requesters) or "none"
@@ -111,9 +117,7 @@ def take_or_bury(engine: Engine, settings: Settings, clock: Clock, message: Mess
     while True:
         try:
             return _take_or_bury(engine, settings, clock, message)
-        except DBAPIError as error:
-            if isinstance(error, REFUSED_VALUE):
-                raise
+        except _AWAY as error:
             log.warning("a request on the queue waits for the database (%s)", type(error.orig).__name__)
             sleep(WAIT)
 
@@ -125,6 +129,12 @@ def _take_or_bury(engine: Engine, settings: Settings, clock: Clock, message: Mes
         reason, detail = why.reason, why.detail
     except REFUSED_VALUE:
         reason, detail = "invalid", "The database cannot hold one of its values."
+    except _AWAY:
+        raise
+    except Exception as error:
+        # A fault of ours must not cost us the request: who replays it gets it, when that is mended.
+        log.exception("a request on the queue could not be judged")
+        reason, detail = "failed", f"Trunkline itself failed: {type(error).__name__}; see the log, and replay it."
     else:
         return True
     bury = partial(

@@ -94,6 +94,9 @@ HUGE = {**BODY, "custom_group": "x" * (LONGEST_BODY + 1)}
     [
         ([BODY], {}, "no_idempotency_key", "idempotency_key"),
         ([BODY], {"idempotency_key": ""}, "invalid", "255"),
+        ([BODY], {"idempotency_key": "\x00\ud800"}, "invalid", "printable"),
+        ([BODY], {"idempotency_key": "a", "requester": "\x00\ud800"}, "requester_not_allowed", "QUEUE_REQUESTERS"),
+        ([{**BODY, "custom_group": "\ud800"}], {"idempotency_key": "a"}, "invalid", "/custom_group"),
         ([{**BODY, "upstream": "nobody"}], {"idempotency_key": "a"}, "invalid", "/upstream"),
         ([{"upstream": "avanser"}], {"idempotency_key": "a"}, "invalid", "/spec"),
         (["a text"], {"idempotency_key": "a"}, "invalid", "must be an object"),
@@ -142,6 +145,22 @@ def test_it_waits_while_the_database_is_away(
     monkeypatch.setattr(enqueued, "sleep", tries.append)
     assert put(engine, configured, BODY, idempotency_key="a")
     assert len(tries) == 3
+    assert len(every(engine, Request)) == 1
+
+
+def test_a_fault_of_ours_costs_no_request(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, configured: Settings, cli: Cli
+) -> None:
+    take = enqueued.take
+
+    def fail(*_: Any, **__: Any) -> Taken:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(enqueued, "take", fail)
+    assert not put(engine, configured, BODY, idempotency_key="a")
+    monkeypatch.setattr(enqueued, "take", take)
+    assert the_letter(engine).reason == "failed"
+    cli.run("dead-letters", "replay", the_letter(engine).id)
     assert len(every(engine, Request)) == 1
 
 

@@ -105,3 +105,19 @@ def test_the_relay_notices_it_too(
     with working(monkeypatch, database, str(tmp_path), loop, ScriptedUpstream()) as runtime:
         assert notice_restore(runtime, utc_now())
         assert not notice_restore(runtime, utc_now())
+
+
+def test_a_server_that_does_not_tell_us_is_believed_and_a_standby_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, database: Engine
+) -> None:
+    monkeypatch.setattr(lineage, "_CURRENT", "SELECT pg_no_such_function()")
+    with Session(database) as session:
+        assert lineage.current(session) is None
+        assert not lineage.check_connection(session, utc_now())
+    monkeypatch.setattr(lineage, "_CURRENT", "SELECT pg_wal_replay_pause()")  # refused by all but standbys: 55000
+    database.dispose()
+    with Session(database) as session, pytest.raises(sa.exc.DBAPIError, match="recovery"):
+        lineage.check_connection(session, utc_now())
+    monkeypatch.undo()
+    with Session(database) as session:
+        assert not lineage.check_connection(session, utc_now())
