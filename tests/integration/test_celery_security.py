@@ -23,10 +23,10 @@ from sqlalchemy.engine import Engine
 from models.base import make_engine, new_id, read, utc_now, write
 from models.heartbeat import last_beat
 from models.inbox import Purpose, Received
-from tests.celery_app import forget_connections
 from tests.chaos.member import Member
 from tests.receiver import environment
 from tests.sandbox import eventually
+from tests.worker_process import a_worker
 from worker import hints
 from worker.app import DELIVERIES, INBOX, QUEUES, RELAY, UPSTREAM_QUEUES, app, configure
 from worker.relay import HEARTBEAT
@@ -49,20 +49,9 @@ class Evil:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Member]:
     """A process as in production, with a child. This process sends to the same broker."""
-    mine = environment(sqlite_url, str(tmp_path)) | {"TRUNKLINE_BROKER_URL": redis_url}
-    mine |= {"TRUNKLINE_AVANSER_PASSWORD": PASSWORD, "TRUNKLINE_SECRET_KEY": SECRET, "TRUNKLINE_TASK_EVENTS": "true"}
-    for name, value in mine.items():
-        monkeypatch.setenv(name, value)
-    configure(load())
-    forget_connections()
-    running = Member("worker", ["worker", "--concurrency", "1"], dict(os.environ), tmp_path)
-    running.start()
-    try:
-        eventually(lambda: running.is_ready, within=60)
+    secret = {"TRUNKLINE_AVANSER_PASSWORD": PASSWORD, "TRUNKLINE_SECRET_KEY": SECRET}
+    with a_worker(monkeypatch, sqlite_url, redis_url, tmp_path, TRUNKLINE_TASK_EVENTS="true", **secret) as running:
         yield running
-    finally:
-        running.stop()
-        forget_connections()
 
 
 @pytest.fixture

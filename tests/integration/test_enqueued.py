@@ -25,17 +25,15 @@ from models.intake import Taken
 from models.request import Request
 from models.user import Role
 from tests import services
-from tests.celery_app import forget_connections
 from tests.chaos.member import Member
 from tests.factory import KEYRING, fetch, make_requester
 from tests.integration.cli import Cli, cli, environment
 from tests.integration.console import Browser, make_user
 from tests.receiver import BODY, Api
-from tests.receiver import environment as settings_of
 from tests.sandbox import eventually
+from tests.worker_process import a_worker
 from tests.working import every
 from worker import enqueued, hints
-from worker.app import configure
 from worker.enqueued import Message
 from worker.settings import Settings, load
 
@@ -240,20 +238,8 @@ def broker_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, broker_url: str, tmp_path: Path) -> Iterator[Member]:
-    """A process as in production, with a child."""
-    mine = settings_of(sqlite_url, str(tmp_path)) | {"TRUNKLINE_BROKER_URL": broker_url}
-    for name, value in mine.items():
-        monkeypatch.setenv(name, value)
-    configure(load())
-    forget_connections()
-    running = Member("worker", ["worker", "--concurrency", "1"], dict(os.environ), tmp_path)
-    running.start()
-    try:
-        eventually(lambda: running.is_ready, within=60)
+    with a_worker(monkeypatch, sqlite_url, broker_url, tmp_path) as running:
         yield running
-    finally:
-        running.stop()
-        forget_connections()
 
 
 def test_the_producer_in_the_readme_sends_it(sqlite_url: str, broker_url: str, worker: Member) -> None:

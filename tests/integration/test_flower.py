@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,12 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.celery_app import forget_connections
 from tests.chaos.member import Member
-from tests.receiver import environment
 from tests.sandbox import eventually
-from worker.app import RELAY, app, configure
-from worker.settings import load
+from tests.worker_process import a_worker
+from worker.app import RELAY, app
 
 PASSWORD, SECRET = "canary-password-of-the-upstream", "canary-secret-key-that-is-long-enough"
 
@@ -33,19 +30,9 @@ ACTS = (
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch, sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Member]:
     """One that tells of its tasks."""
-    mine = environment(sqlite_url, str(tmp_path)) | {"TRUNKLINE_BROKER_URL": redis_url, "TRUNKLINE_TASK_EVENTS": "true"}
-    for name, value in (mine | {"TRUNKLINE_AVANSER_PASSWORD": PASSWORD, "TRUNKLINE_SECRET_KEY": SECRET}).items():
-        monkeypatch.setenv(name, value)
-    configure(load())
-    forget_connections()
-    running = Member("worker", ["worker", "--concurrency", "1"], dict(os.environ), tmp_path)
-    running.start()
-    try:
-        eventually(lambda: running.is_ready, within=60)
+    secret = {"TRUNKLINE_AVANSER_PASSWORD": PASSWORD, "TRUNKLINE_SECRET_KEY": SECRET}
+    with a_worker(monkeypatch, sqlite_url, redis_url, tmp_path, TRUNKLINE_TASK_EVENTS="true", **secret) as running:
         yield running
-    finally:
-        running.stop()
-        forget_connections()
 
 
 @pytest.fixture
