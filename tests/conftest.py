@@ -125,6 +125,12 @@ def rabbitmq_server() -> Iterator[services.Server]:
 
 
 @pytest.fixture(scope="session")
+def watched_redis() -> Iterator[services.Watched]:
+    with or_skip(), services.watched_redis() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
     upgrade(f"sqlite:///{path}")

@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from models.requester import Caller
 from webhook_receiver.problems import Problem
+from worker import redis_client
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class RateLimit:
         self._script: Callable[..., Any] | None = None
         if redis_url is not None:
             patience = ANSWER.total_seconds()
-            client = redis.Redis.from_url(
+            client = redis_client.connect(
                 redis_url, socket_timeout=patience, socket_connect_timeout=patience, retry=Retry(NoBackoff(), 0)
             )
             self._script = client.register_script(_COUNT)

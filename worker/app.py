@@ -15,6 +15,7 @@ import celery
 from celery import Celery
 from kombu import Queue
 
+from worker.redis_client import KEPT_ALIVE, SENTINEL
 from worker.settings import Settings
 from worker.upstream_settings import UPSTREAMS
 
@@ -67,7 +68,7 @@ def configure(settings: Settings) -> Celery:
     app.conf.update(
         broker_url=settings.broker_url,
         broker_use_ssl=settings.amqp_tls,
-        broker_transport_options=_transport_options(settings.broker_url, visibility),
+        broker_transport_options=_transport_options(settings, visibility),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # Beside quorum queues Celery makes 28 more, for messages with a delay. We send none: so the cheap kind.
@@ -116,16 +117,18 @@ def check_order(settings: Settings, visibility: timedelta) -> None:
             )
 
 
-def _transport_options(broker_url: str, visibility: timedelta) -> dict[str, Any]:
-    if broker_url.startswith("amqp"):
+def _transport_options(settings: Settings, visibility: timedelta) -> dict[str, Any]:
+    if settings.broker_url.startswith("amqp"):
         return {"confirm_publish": True}
-    return {
+    how = {
         "visibility_timeout": int(visibility.total_seconds()),
         "socket_timeout": ANSWER.total_seconds() * 2,
         "socket_connect_timeout": ANSWER.total_seconds(),
         "socket_keepalive": True,
+        "socket_keepalive_options": KEPT_ALIVE,
         "unacked_restore_throttle": 1,
     }
+    return how | (settings.sentinel_options if settings.broker_url.startswith(SENTINEL) else {})
 
 
 def _queue(name: str, broker_url: str) -> Queue:

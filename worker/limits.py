@@ -23,6 +23,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from worker import redis_client
 from worker.congestion import Congestion
 
 log = logging.getLogger(__name__)
@@ -255,7 +256,7 @@ def _connect(url: str | None) -> redis.Redis | None:
     if url is None:
         return None
     patience = ANSWER.total_seconds()
-    return redis.Redis.from_url(url, socket_timeout=patience, retry=Retry(NoBackoff(), 1))
+    return redis_client.connect(url, socket_timeout=patience, retry=Retry(NoBackoff(), 1))
 
 
 def _keys(name: str) -> Sequence[str]:

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from models import spending
 from models.requester import DEFAULT_REQUESTER, Scope
 from models.sealed import Keyring
-from worker import secret_files
+from worker import redis_client, secret_files
 from worker.embedded import EmbeddedBroker
 from worker.upstream_settings import (
     UPSTREAMS,
@@ -34,7 +34,9 @@ from worker.upstream_settings import (
 
 DATABASE_SCHEMES = ("postgresql+psycopg", "sqlite")
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "redis+socket")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+
+SENTINELS_FORM = "sentinel://:PASSWORD@HOST:26379/0;sentinel://:PASSWORD@HOST2:26379/0"
 
 RUNNING = "running.env"
 """In the home folder while `trunkline up` runs there: what it set for its processes, so that a command in another
@@ -76,9 +78,17 @@ def _one_of(*schemes: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if urlsplit(value).scheme not in schemes:
             raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+        if value.startswith(redis_client.SENTINEL) and not all(map(_is_sentinel, value.split(";"))):
+            raise ValueError(f"must be {SENTINELS_FORM}, and no query")
         return value
 
     return check
+
+
+def _is_sentinel(url: str) -> bool:
+    parts = urlsplit(url.strip())
+    is_database = (parts.path.strip("/") or "0").isdecimal()
+    return parts.scheme == "sentinel" and bool(parts.hostname) and is_database and not parts.query
 
 
 def _keys_of(secret: SecretStr) -> list[str]:
@@ -124,6 +134,8 @@ class _Environment(BaseSettings):
     database_url: Annotated[str, AfterValidator(_one_of(*DATABASE_SCHEMES))] | None = Field(default=None, repr=False)
     broker_url: Annotated[str, AfterValidator(_one_of(*BROKER_SCHEMES))] | None = Field(default=None, repr=False)
     redis_url: Annotated[str, AfterValidator(_one_of(*REDIS_SCHEMES))] | None = Field(default=None, repr=False)
+    sentinel_master: str = Field(default="mymaster", min_length=1)  # the name by which the Sentinels know it
+    sentinel_password: SecretStr | None = None  # of the Sentinels themselves
     broker_ca: FilePath | None = None  # PEM
     broker_cert: FilePath | None = None  # PEM, ours
     broker_key: FilePath | None = None
@@ -198,6 +210,20 @@ class Settings:
         return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None} | given
 
     @property
+    def broker_as_redis(self) -> str | None:
+        """The broker for `worker.redis_client.connect`; None where it is no Redis or Valkey."""
+        url = _redis_of(self.broker_url)
+        return None if url is None else _for_client(url, self.environment)
+
+    @property
+    def sentinel_options(self) -> dict[str, Any]:
+        """What kombu is told beside a broker of `sentinel://`, in its words."""
+        secret = self.environment.sentinel_password
+        password = None if secret is None else secret.get_secret_value()
+        how = {"sentinel_kwargs": redis_client.sentinel_options(password)}
+        return {"master_name": self.environment.sentinel_master} | how
+
+    @property
     def egress_proxy(self) -> str | None:
         """The URL of the proxy that results go through; it may hold a password."""
         secret = self.environment.egress_proxy
@@ -246,13 +272,13 @@ def load() -> Settings:
         raise SettingsError(faults)
     broker = EmbeddedBroker(environment.home / "broker")
     broker_url = environment.broker_url or broker.broker_url
-    redis_url = environment.redis_url or _redis_of(broker, environment.broker_url)
+    redis_url = environment.redis_url or _redis_of(broker_url)
     return Settings(
         environment=environment,
         upstreams={name: upstream for name, upstream in upstreams.items() if upstream is not None},
         database_url=environment.database_url or f"sqlite:///{environment.home.absolute() / 'trunkline.db'}",
         broker_url=_with_tls(broker_url, environment),
-        redis_url=None if redis_url is None else _with_tls(redis_url, environment),
+        redis_url=None if redis_url is None else _for_client(redis_url, environment),
         secret_keys=keys,
     )
 
@@ -337,12 +363,18 @@ def _with_tls(url: str, environment: _Environment) -> str:
     return parts._replace(query=urlencode(query)).geturl()
 
 
-def _redis_of(embedded: EmbeddedBroker, broker_url: str | None) -> str | None:
+def _redis_of(broker_url: str) -> str | None:
     """Where limits live when nothing else is said: in the broker, where that is a Redis that redis-py can reach."""
-    if broker_url is None:
-        return embedded.redis_url
-    if broker_url.startswith(("redis://", "rediss://")):
-        return broker_url
     if broker_url.startswith("redis+socket://"):
         return "unix://" + broker_url.removeprefix("redis+socket://")
-    return None
+    return broker_url if urlsplit(broker_url).scheme in REDIS_SCHEMES else None
+
+
+def _for_client(url: str, environment: _Environment) -> str:
+    """As `worker.redis_client.connect` takes it."""
+    if not url.startswith(redis_client.SENTINEL):
+        return _with_tls(url, environment)
+    secret = environment.sentinel_password
+    return redis_client.at_sentinels(
+        url, environment.sentinel_master, None if secret is None else secret.get_secret_value()
+    )

@@ -4,21 +4,24 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.services.server import Program, Server, ServiceMissing, own_folder, running
+from tests.services.server import POLL, START_DEADLINE, Program, Server, ServiceMissing, own_folder, running
 from worker.embedded import BrokerMissing, EmbeddedBroker
 
 _DATA = "appendonlydir"
 
 
 @contextlib.contextmanager
-def redis_server(*, durable: bool = False) -> Iterator[Server]:
+def redis_server(*, durable: bool = False, password: str | None = None) -> Iterator[Server]:
     """A Redis of this machine or, where it has none, the Valkey that the embedded broker is made of.
 
     One that is `durable` writes each change to disk before it answers and has it after a `kill`; any other comes
@@ -27,20 +30,126 @@ def redis_server(*, durable: bool = False) -> Iterator[Server]:
     """
     with own_folder() as folder:
         binary = _binary(folder)
-        password = secrets.token_hex(16)
+        secret = password or secrets.token_hex(16)
 
         def command(port: int) -> list[str]:
-            options = {"port": str(port), "bind": "127.0.0.1", "requirepass": password, "dir": str(folder)}
+            options = {"port": str(port), "bind": "127.0.0.1", "requirepass": secret, "dir": str(folder)}
+            options |= {"masterauth": secret}
             options |= {"save": "", "maxmemory-policy": "noeviction", "appenddirname": _DATA}
             options |= {"appendonly": "yes", "appendfsync": "always"} if durable else {"appendonly": "no"}
             return [binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
         def url(port: int) -> str:
-            return f"redis://:{password}@127.0.0.1:{port}/0"
+            return f"redis://:{secret}@127.0.0.1:{port}/0"
 
         program = Program(command, url, lambda port: _answers(url(port)), folder, data=[_DATA])
         with running(Server, program) as server:
             yield server
+
+
+class Watched:
+    """A master, a replica, and the three Sentinels that make the replica the master where the master is away."""
+
+    NAME = "calls"
+
+    def __init__(self, servers: list[Server], sentinels: list[Server], password: str) -> None:
+        self.servers, self.sentinels, self.password = servers, sentinels, password
+
+    @property
+    def url(self) -> str:
+        """For `TRUNKLINE_BROKER_URL`; the name of the master is `NAME`, and the Sentinels have the same password."""
+        return ";".join(f"sentinel://:{self.password}@127.0.0.1:{one.port}/0" for one in self.sentinels)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"TRUNKLINE_SENTINEL_MASTER": self.NAME, "TRUNKLINE_SENTINEL_PASSWORD": self.password}
+
+    def master(self) -> Server:
+        """The one that most of the Sentinels name."""
+        ports = Counter(port for one in self.sentinels if (port := _named(one.url, self.NAME)) is not None)
+        ((port, _),) = ports.most_common(1)
+        (found,) = (one for one in self.servers if one.port == port)
+        return found
+
+    def replica(self) -> Server:
+        (found,) = (one for one in self.servers if one is not self.master())
+        return found
+
+    def is_whole(self) -> bool:
+        """Whether the master has its replica, and each Sentinel knows of both and of the two others."""
+        try:
+            with _client(self.master().url) as client:
+                if client.info("replication").get("connected_slaves") != 1:
+                    return False
+            states = [_state(one.url, self.NAME) for one in self.sentinels]
+        except (redis.RedisError, ValueError):
+            return False
+        return all(
+            state["num-slaves"] == 1 and state["num-other-sentinels"] == 2 and state["flags"] == "master"
+            for state in states
+        )
+
+
+@contextlib.contextmanager
+def watched_redis() -> Iterator[Watched]:
+    """A master that answers, with its replica and three Sentinels. One that is silent for a second is replaced.
+
+    Raises ServiceMissing.
+    """
+    password = secrets.token_hex(16)
+    with contextlib.ExitStack() as stack:
+        master, replica = (stack.enter_context(redis_server(password=password)) for _ in range(2))
+        with _client(replica.url) as client:
+            client.replicaof("127.0.0.1", str(master.port))
+        sentinels = [stack.enter_context(_sentinel(master.port, password)) for _ in range(3)]
+        found = Watched([master, replica], sentinels, password)
+        give_up_at = time.monotonic() + START_DEADLINE
+        while not found.is_whole():
+            if time.monotonic() > give_up_at:
+                raise RuntimeError("the Sentinels do not find each other")
+            time.sleep(POLL)
+        yield found
+
+
+@contextlib.contextmanager
+def _sentinel(watched: int, password: str) -> Iterator[Server]:
+    with own_folder() as folder:
+        binary, name = _binary(folder), Watched.NAME
+
+        def command(port: int) -> list[str]:
+            lines = [f"port {port}", "bind 127.0.0.1", f"dir {folder}", f"requirepass {password}"]
+            lines += [f"sentinel sentinel-pass {password}", f"sentinel monitor {name} 127.0.0.1 {watched} 2"]
+            lines += [f"sentinel auth-pass {name} {password}", f"sentinel down-after-milliseconds {name} 1000"]
+            lines += [f"sentinel failover-timeout {name} 5000"]
+            (folder / "sentinel.conf").write_text("\n".join(lines))
+            return [binary, str(folder / "sentinel.conf"), "--sentinel"]
+
+        def url(port: int) -> str:
+            return f"redis://:{password}@127.0.0.1:{port}"
+
+        program = Program(command, url, lambda port: _answers(url(port)), folder)
+        with running(Server, program) as server:
+            yield server
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+
+
+def _named(url: str, name: str) -> int | None:
+    """The port of the master that this Sentinel names; None where it does not answer."""
+    with _client(url) as client:
+        try:
+            host_and_port: Any = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+        except redis.RedisError:
+            return None
+    return int(host_and_port[1])
+
+
+def _state(url: str, name: str) -> dict[str, Any]:
+    with _client(url) as client:
+        found: dict[str, Any] = client.sentinel_master(name)
+    return found
 
 
 @contextlib.contextmanager
@@ -57,7 +166,7 @@ def embedded_broker(folder: Path) -> Iterator[EmbeddedBroker]:
 
 
 def _answers(url: str) -> bool:
-    with redis.Redis.from_url(url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
+    with _client(url) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:

@@ -3,9 +3,11 @@
 import stat
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from worker import redis_client
 from worker.settings import RUNNING, SettingsError, load
 
 CREDENTIALS = {
@@ -63,6 +65,43 @@ def test_passwords_in_urls_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(f"TRUNKLINE_{name}_URL", url)
     monkeypatch.setenv("TRUNKLINE_SECRET_KEY", "canary-4" * 8)
     assert "canary" not in repr(load())
+
+
+@pytest.mark.parametrize("name", ["BROKER", "REDIS"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sentinel://a:26379/0;redis://b:26379/0",
+        "sentinel://",
+        "sentinel://a/0;",
+        "sentinel://a/queue",
+        "sentinel://a?x=1",
+    ],
+)
+def test_sentinels_that_cannot_be_read_are_a_fault(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    (fault,) = faults_with(monkeypatch, **{f"TRUNKLINE_{name}_URL": url})
+    assert fault.startswith(f"TRUNKLINE_{name}_URL: must be sentinel://")
+
+
+def test_beside_sentinels_limits_live_where_the_queues_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_BROKER_URL", "sentinel://me:canary%2F1@a:26379/3;sentinel://me:canary%2F1@b/3")
+    monkeypatch.setenv("TRUNKLINE_SENTINEL_MASTER", "calls")
+    monkeypatch.setenv("TRUNKLINE_SENTINEL_PASSWORD", "canary-2&x")
+    settings = load()
+    assert "canary" not in repr(settings)
+    assert settings.broker_as_redis == settings.redis_url
+    assert settings.redis_url is not None
+    with redis_client.connect(settings.redis_url) as client:
+        pool: Any = client.connection_pool
+    assert pool.service_name == "calls"
+    wanted = {"username": "me", "password": "canary/1", "db": 3}
+    assert wanted.items() <= pool.connection_kwargs.items()
+    sentinels = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+    assert [(one["host"], one["port"], one["password"]) for one in sentinels] == [
+        ("a", 26379, "canary-2&x"),
+        ("b", 26379, "canary-2&x"),
+    ]
+    assert settings.sentinel_options["master_name"] == "calls"
 
 
 def test_postgresql_needs_a_secret_key_that_all_processes_share(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from models.base import make_engine, read, utc_now, write
 from models.heartbeat import beat
 from models.migrations import SchemaOutOfDate, require_current
 from models.resealing import survey
+from worker import redis_client
 from worker.app import app, configure
 from worker.cli.database import shown_url
 from worker.cli.liveness import why_idle
@@ -122,11 +123,10 @@ def _database(engine: Engine, settings: Settings) -> Check:
 def broker(settings: Settings) -> Check:
     if settings.is_embedded_broker:
         return _embedded_broker(settings)
+    as_redis = settings.broker_as_redis
+    if as_redis is not None:
+        return _redis("broker", as_redis)
     scheme = urlsplit(settings.broker_url).scheme
-    if scheme in ("redis", "rediss"):
-        return _redis("broker", settings.broker_url)
-    if scheme == "redis+socket":
-        return _redis("broker", "unix" + settings.broker_url.removeprefix("redis+socket"))
     configure(settings)
     try:
         with app.connection_for_write() as connection:
@@ -148,9 +148,9 @@ def _embedded_broker(settings: Settings) -> Check:
 
 
 def _redis(what: str, url: str) -> Check:
-    host = urlsplit(url).hostname or urlsplit(url).path
+    host = _hosts(url)
     patience = {"socket_timeout": QUICK, "socket_connect_timeout": QUICK}
-    with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **patience) as client:
+    with redis_client.connect(url, retry=Retry(NoBackoff(), 0), **patience) as client:
         try:
             client.ping()
         except redis.RedisError as error:
@@ -164,6 +164,13 @@ def _redis(what: str, url: str) -> Check:
         detail = f"Redis at {host} may drop queues: maxmemory-policy is {policy}"
         return _fault(what, detail, "CONFIG SET maxmemory-policy noeviction, and in its configuration")
     return Check(what, OK, f"Redis at {host} answers, and drops nothing (noeviction)")
+
+
+def _hosts(url: str) -> str:
+    if not url.startswith(redis_client.SENTINEL):
+        return urlsplit(url).hostname or urlsplit(url).path
+    urls, _, _ = url.partition("?")
+    return "the Sentinels at " + ", ".join(urlsplit(one.strip()).hostname or "" for one in urls.split(";"))
 
 
 def _limits(settings: Settings) -> Iterator[Check]:
