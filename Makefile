@@ -4,6 +4,7 @@
 #   make test          the tests (ARGS="tests/unit -k token")
 #   make simulate      every crash of every story, and SEEDS=100000 more runs (SEED=17: that one again, with its log)
 #   make chaos         everything that can be done to it, in full size: some hours (CHAOS=small: some minutes)
+#   make matrix        the same tests beside every broker and database (ARGS="Valkey RabbitMQ"); an hour or so
 #   make fuzz          100,000 inputs to where telcos call; some minutes
 #   make bench         how fast it is, beside others in the same run (ARGS="--size tiny"); half an hour a round
 #   make lint          formatting, types, layers
@@ -22,7 +23,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Where it is set, as in many containers, each of our many processes would compile every package anew: 2.3 s for 0.8 s.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-all test-others simulate chaos fuzz bench pictures lint audit release lock clean
+.PHONY: help demo test test-all test-others simulate chaos matrix fuzz bench pictures lint audit release lock clean
 
 ARGS ?=
 VENV ?= .venv
@@ -114,6 +115,11 @@ chaos: $(DEVELOPMENT)
 	  --chaos=$(or $(CHAOS),full) --chaos-report=.chaos.jsonl $(ARGS) || status=$$?; \
 	mkdir -p deploy; "$(VENV)/bin/python" -m tests.chaos.report .chaos.jsonl > deploy/proof.md; \
 	echo "the table is in deploy/proof.md"; exit $$status
+
+# The page is written also where a test failed: it says which. With ARGS those rows are made anew.
+matrix: $(DEVELOPMENT)
+	@status=0; "$(VENV)/bin/python" -m tests.matrix $(ARGS) > .matrix.md || status=$$?; \
+	mv .matrix.md deploy/matrix.md; echo "the page is in deploy/matrix.md"; exit $$status
 
 fuzz: $(DEVELOPMENT)
 	@"$(VENV)/bin/python" -m pytest tests/integration/test_fuzz.py --chaos=full $(ARGS)

@@ -25,6 +25,8 @@ hypothesis.settings.load_profile("trunkline")
 TEMPLATE = "trunkline_template"
 """The PostgreSQL database that is migrated once and copied for every test."""
 
+BROKERS = ("redis", "sentinel", "rabbitmq")
+
 WATCH = pytest.StashKey[canaries.Watch]()
 
 _names = (f"trunkline_{number}" for number in itertools.count())
@@ -34,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos")
     group.addoption("--chaos", choices=("small", "full"), default="small", help="size of the tests in tests/chaos")
     group.addoption("--chaos-seed", type=int, default=1, help="of everything that they leave to chance")
+    group.addoption("--broker", choices=BROKERS, default="redis", help="what the clusters of tests/chaos hint through")
     group.addoption("--chaos-report", default="", help="a file that each verdict is appended to, as JSON")
 
 

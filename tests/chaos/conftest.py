@@ -46,14 +46,28 @@ def chaos_sandbox() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture(scope="session")
+def broker_settings(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The broker that the option `--broker` names, as settings. Limits are shared also beside RabbitMQ."""
+    kind = request.config.getoption("--broker")
+    if kind == "sentinel":
+        watched: services.Watched = request.getfixturevalue("watched_redis")
+        return {"TRUNKLINE_BROKER_URL": watched.url} | watched.settings
+    redis_server: services.Server = request.getfixturevalue("redis_server")
+    if kind == "redis":
+        return {"TRUNKLINE_BROKER_URL": redis_server.url}
+    rabbitmq_server: services.Server = request.getfixturevalue("rabbitmq_server")
+    return {"TRUNKLINE_BROKER_URL": rabbitmq_server.url, "TRUNKLINE_REDIS_URL": redis_server.url}
+
+
+@pytest.fixture(scope="session")
 def start(
     tmp_path_factory: pytest.TempPathFactory,
     chaos_sandbox: SandboxServer,
     postgres_server: services.Postgres,
-    redis_server: services.Server,
+    broker_settings: dict[str, str],
     _postgres_template: str,
 ) -> Start:
-    """`with start(…) as cluster`: on an empty database of its own and the Redis of all; options as `running` has."""
+    """`with start(…) as cluster`: on an empty database of its own and the broker of all; options as `running` has."""
 
     @contextmanager
     def make(**options: Any) -> Iterator[Cluster]:
@@ -61,7 +75,8 @@ def start(
         name = f"chaos_{folder.name.replace('-', '_')}"
         postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
         url = postgres_server.database_url(name)
-        with running(folder, chaos_sandbox, url, redis_server.url, **options) as made:
+        broker_url = broker_settings["TRUNKLINE_BROKER_URL"]
+        with running(folder, chaos_sandbox, url, broker_url, **{**broker_settings, **options}) as made:
             yield made
         postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -70,7 +85,7 @@ def start(
 
 @pytest.fixture(scope="session")
 def cluster(start: Start) -> Iterator[Cluster]:
-    """PostgreSQL, Redis, a receiver, two workers of two children, a relay. What a test broke is mended for the next."""
+    """PostgreSQL, a broker, a receiver, two workers of two children, a relay. What a test broke is mended after it."""
     with start() as made:
         yield made
 
@@ -85,7 +100,7 @@ def seen() -> list[Cluster]:
 def begin(request: pytest.FixtureRequest, cluster: Cluster, seen: list[Cluster]) -> Iterator[Begin]:
     """`begin(name, **script)`: a case on the cluster, whose sandbox follows this script from empty books.
 
-    All other clusters rest meanwhile: with the same Redis, their workers would take this one's hints.
+    All other clusters rest meanwhile: with the same broker, their workers would take this one's hints.
 
     What a test that failed has left under way ends before the next one begins: its orders would stand in the other's
     books.

