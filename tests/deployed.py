@@ -20,6 +20,9 @@ UNITS = DEPLOY / "systemd"
 OVERLAYS = DEPLOY / "kubernetes" / "overlays"
 PROGRAM = "/opt/trunkline/bin/trunkline"
 
+PRUNE = "prune"
+"""What compose leaves to the machine's own cron."""
+
 PROCESSES = ("migrate", "worker", "relay", "receiver", "console")
 
 
@@ -73,7 +76,9 @@ def manifests(overlay: str) -> list[dict[str, Any]]:
 
 def pods(rendered: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Each pod's template, by the name of what makes it."""
-    return {one["metadata"]["name"]: one["spec"]["template"] for one in rendered if "template" in one.get("spec", {})}
+    specs = [(one["metadata"]["name"], one.get("spec", {})) for one in rendered]
+    specs = [(name, spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec) for name, spec in specs]
+    return {name: spec["template"] for name, spec in specs if "template" in spec}
 
 
 def of_kubernetes(overlay: str = "sandbox") -> Iterator[Process]:
@@ -106,7 +111,7 @@ def _service(text: str) -> str:
 
 def of_systemd() -> Iterator[Process]:
     """Each with the example of /etc/trunkline/env; credentials are at `%d/NAME`."""
-    for name in PROCESSES:
+    for name in (*PROCESSES, PRUNE):
         lines = unit(f"trunkline-{name}@.service" if name == "worker" else f"trunkline-{name}.service")
         last = dict(lines)
         assert last["EnvironmentFile"] == "/etc/trunkline/env"

@@ -21,7 +21,7 @@ import pytest
 
 from tests import services
 from tests.conftest import or_skip
-from tests.deployed import PROCESSES, WAYS, Process
+from tests.deployed import PROCESSES, PRUNE, WAYS, Process
 from tests.factory import SECRET_KEY
 from tests.receiver import BODY
 from tests.sandbox import ACCOUNT as ACCOUNT_ID
@@ -212,7 +212,7 @@ def is_alive(machine: Machine, running: Running) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize("way", WAYS)
 def test_processes_run_as_the_files_say_take_an_order_and_end_in_time(way: str, machine: Machine) -> None:
     processes = processes_of(way)
-    assert set(processes) == {*PROCESSES, "sandbox"}
+    assert set(processes) - {PRUNE} == {*PROCESSES, "sandbox"}
     migrated = do(machine, processes["migrate"], *machine.words(processes["migrate"]))
     assert migrated.returncode == 0, migrated.stderr
 
@@ -236,3 +236,20 @@ def test_processes_run_as_the_files_say_take_an_order_and_end_in_time(way: str, 
             one.popen.terminate()
         for one in [*running.values(), sandbox]:
             assert one.popen.wait(one.process.grace) == 0, (one.process.name, one.log.read_text())
+
+
+@pytest.mark.parametrize("way", ["kubernetes", "systemd"])
+def test_old_history_goes_only_where_it_is_said_how_old(way: str, machine: Machine) -> None:
+    processes = processes_of(way)
+    migrated = do(machine, processes["migrate"], *machine.words(processes["migrate"]))
+    assert migrated.returncode == 0, migrated.stderr
+    prune = processes[PRUNE]
+
+    untold = do(machine, prune, *machine.words(prune))
+    assert untold.returncode == 2
+    assert "TRUNKLINE_HISTORY_KEPT_FOR" in untold.stderr
+
+    prune.environment["TRUNKLINE_HISTORY_KEPT_FOR"] = "400"
+    told = do(machine, prune, *machine.words(prune))
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("Deleted, from before ")
