@@ -38,6 +38,9 @@ POSTGRESQL_PATIENCE = {
     "tcp_user_timeout": 30_000,
 }
 
+SEVERAL_HOSTS = {"connect_timeout": 3}
+"""Of a primary and its standby they are asked in turn, so each connection waits for the first while that is cut off."""
+
 LONGEST_IDLE_IN_TRANSACTION = timedelta(seconds=15)
 """A transaction of ours waits for nothing but the database, so one that keeps silent for longer is that of a frozen
 process. PostgreSQL would keep its locks as long as the host answers: on the heartbeat's row, say, and all wait.
@@ -166,6 +169,9 @@ def _make_engine(url: str, pool_size: int) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
+    # What stands in the URL counts.
+    patience = POSTGRESQL_PATIENCE | (SEVERAL_HOSTS if _has_several_hosts(url) else {})
+    patience = {name: value for name, value in patience.items() if name not in sa.make_url(url).query}
     # Else the count of an INSERT … ON CONFLICT is -1 with psycopg, and `changed` takes a repeat for news.
     options = {"preserve_rowcount": True}
     engine = sa.create_engine(
@@ -174,12 +180,17 @@ def _make_engine(url: str, pool_size: int) -> Engine:
         max_overflow=pool_size,
         hide_parameters=True,  # in errors, and so in logs: they may be callers' numbers and secrets
         execution_options=options,
-        connect_args=POSTGRESQL_PATIENCE,
+        connect_args=patience,
     )
     event.listen(engine, "connect", _set_up_postgresql)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_ask_if_alive, engine.dialect))
     return engine
+
+
+def _has_several_hosts(url: str) -> bool:
+    hosts = sa.make_url(url).query.get("host", ())
+    return "," in hosts if isinstance(hosts, str) else len(hosts) > 1
 
 
 def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
