@@ -39,6 +39,10 @@ RELAY_INTERVAL = timedelta(seconds=1)
 ANSWER = timedelta(seconds=10)
 """How long the broker may take to answer before we take the connection for dead."""
 
+SILENCE = timedelta(seconds=5)
+"""How long a Redis may say nothing before it is asked, or a worker that listens to it connects anew: one that was cut
+off closes no connection."""
+
 LONGEST_TASK = timedelta(minutes=5)
 """For tasks that order nothing: a result that is sent twice, or a callback that is read twice, does no harm."""
 
@@ -126,6 +130,7 @@ def _transport_options(settings: Settings, visibility: timedelta) -> dict[str, A
         "socket_connect_timeout": ANSWER.total_seconds(),
         "socket_keepalive": True,
         "socket_keepalive_options": KEPT_ALIVE,
+        "health_check_interval": SILENCE.total_seconds(),
         "unacked_restore_throttle": 1,
     }
     return how | (settings.sentinel_options if settings.broker_url.startswith(SENTINEL) else {})
