@@ -4,6 +4,7 @@
 #   make test          the tests (ARGS="tests/unit -k token")
 #   make simulate      every crash of every story, and SEEDS=100000 more runs (SEED=17: that one again, with its log)
 #   make chaos         everything that can be done to it, in full size: some hours (CHAOS=small: some minutes)
+#   make availability  two of everything, each killed and cut off; half an hour, as root
 #   make matrix        the same tests beside every broker and database (ARGS="Valkey RabbitMQ"); an hour or so
 #   make fuzz          100,000 inputs to where telcos call; some minutes
 #   make bench         how fast it is, beside others in the same run (ARGS="--size tiny"); half an hour a round
@@ -23,7 +24,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Where it is set, as in many containers, each of our many processes would compile every package anew: 2.3 s for 0.8 s.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-all test-others simulate chaos matrix fuzz bench pictures lint audit release lock clean
+.PHONY: help demo test test-all test-others simulate chaos availability matrix fuzz bench pictures lint audit release lock clean
 
 ARGS ?=
 VENV ?= .venv
@@ -115,6 +116,12 @@ chaos: $(DEVELOPMENT)
 	  --chaos=$(or $(CHAOS),full) --chaos-report=.chaos.jsonl $(ARGS) || status=$$?; \
 	mkdir -p deploy; "$(VENV)/bin/python" -m tests.chaos.report .chaos.jsonl > deploy/proof.md; \
 	echo "the table is in deploy/proof.md"; exit $$status
+
+availability: $(DEVELOPMENT)
+	@rm -f .availability.jsonl
+	@"$(VENV)/bin/python" -m pytest --chaos=full --chaos-report=.availability.jsonl \
+	  tests/chaos/test_available.py tests/chaos/test_standby.py tests/chaos/test_restore.py
+	@"$(VENV)/bin/python" -m tests.chaos.report --availability .availability.jsonl > deploy/availability.md
 
 # The page is written also where a test failed: it says which. With ARGS those rows are made anew.
 matrix: $(DEVELOPMENT)

@@ -161,7 +161,7 @@ class Cluster:
         self.api.close()
 
 
-def _environment(home: Path, sandbox: SandboxServer, url: str) -> dict[str, str]:
+def environment_of(home: Path, sandbox: SandboxServer, url: str) -> dict[str, str]:
     """The settings of processes that have their home here, this sandbox for upstreams, and a receiver at `url`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
     return clean | QUICK | {
@@ -200,7 +200,7 @@ def running(
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     servers = {"TRUNKLINE_DATABASE_URL": database_url, "TRUNKLINE_BROKER_URL": broker_url}
-    environment = _environment(folder / "home", sandbox, url) | servers | settings
+    environment = environment_of(folder / "home", sandbox, url) | servers | settings
     cluster = Cluster(folder, database_url, sandbox, environment, url)
     listening = ["--queues", ",".join(queues)] if queues else []
     cluster.receivers = [cluster.add("receiver", "receiver", "--port", str(port))]
@@ -225,7 +225,7 @@ def embedded(home: Path, sandbox: SandboxServer, logs: Path) -> Iterator[Cluster
     database_url = f"sqlite:///{home / 'trunkline.db'}"
     home.mkdir()
     upgrade(database_url)
-    cluster = Cluster(home, database_url, sandbox, _environment(home, sandbox, url), url)
+    cluster = Cluster(home, database_url, sandbox, environment_of(home, sandbox, url), url)
     up = Member("up", ["up", "--port", str(port), "--workers", "2"], cluster.environment, logs)
     cluster.receivers = [up]
     cluster.set_up()

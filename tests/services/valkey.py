@@ -6,7 +6,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,24 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.services.server import POLL, START_DEADLINE, Program, Server, ServiceMissing, own_folder, running
+from tests.services.server import (
+    POLL,
+    START_DEADLINE,
+    Place,
+    Program,
+    Server,
+    ServiceMissing,
+    address_of,
+    own_folder,
+    running,
+)
 from worker.embedded import BrokerMissing, EmbeddedBroker
 
 _DATA = "appendonlydir"
 
 
 @contextlib.contextmanager
-def redis_server(*, durable: bool = False, password: str | None = None) -> Iterator[Server]:
+def redis_server(*, durable: bool = False, password: str | None = None, place: Place | None = None) -> Iterator[Server]:
     """A Redis of this machine or, where it has none, the Valkey that the embedded broker is made of.
 
     One that is `durable` writes each change to disk before it answers and has it after a `kill`; any other comes
@@ -30,19 +40,19 @@ def redis_server(*, durable: bool = False, password: str | None = None) -> Itera
     """
     with own_folder() as folder:
         binary = _binary(folder)
-        secret = password or secrets.token_hex(16)
+        secret, address = password or secrets.token_hex(16), address_of(place)
 
         def command(port: int) -> list[str]:
-            options = {"port": str(port), "bind": "127.0.0.1", "requirepass": secret, "dir": str(folder)}
+            options = {"port": str(port), "bind": address, "requirepass": secret, "dir": str(folder)}
             options |= {"masterauth": secret}
             options |= {"save": "", "maxmemory-policy": "noeviction", "appenddirname": _DATA}
             options |= {"appendonly": "yes", "appendfsync": "always"} if durable else {"appendonly": "no"}
             return [binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
         def url(port: int) -> str:
-            return f"redis://:{secret}@127.0.0.1:{port}/0"
+            return f"redis://:{secret}@{address}:{port}/0"
 
-        program = Program(command, url, lambda port: _answers(url(port)), folder, data=[_DATA])
+        program = Program(command, url, lambda port: _answers(url(port)), folder, data=[_DATA], place=place)
         with running(Server, program) as server:
             yield server
 
@@ -58,7 +68,7 @@ class Watched:
     @property
     def url(self) -> str:
         """For `TRUNKLINE_BROKER_URL`; the name of the master is `NAME`, and the Sentinels have the same password."""
-        return ";".join(f"sentinel://:{self.password}@127.0.0.1:{one.port}/0" for one in self.sentinels)
+        return ";".join(f"sentinel://:{self.password}@{one.address}:{one.port}/0" for one in self.sentinels)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -66,9 +76,9 @@ class Watched:
 
     def master(self) -> Server:
         """The one that most of the Sentinels name."""
-        ports = Counter(port for one in self.sentinels if (port := _named(one.url, self.NAME)) is not None)
-        ((port, _),) = ports.most_common(1)
-        (found,) = (one for one in self.servers if one.port == port)
+        named = Counter(where for one in self.sentinels if (where := _named(one.url, self.NAME)) is not None)
+        ((where, _),) = named.most_common(1)
+        (found,) = (one for one in self.servers if (one.address, one.port) == where)
         return found
 
     def replica(self) -> Server:
@@ -91,17 +101,17 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched_redis() -> Iterator[Watched]:
+def watched_redis(places: Sequence[Place | None] = (None,) * 3) -> Iterator[Watched]:
     """A master that answers, with its replica and three Sentinels. One that is silent for a second is replaced.
 
-    Raises ServiceMissing.
+    Of three `places` master and replica stand at the first two. Raises ServiceMissing.
     """
     password = secrets.token_hex(16)
     with contextlib.ExitStack() as stack:
-        master, replica = (stack.enter_context(redis_server(password=password)) for _ in range(2))
+        master, replica = (stack.enter_context(redis_server(password=password, place=place)) for place in places[:2])
         with _client(replica.url) as client:
-            client.replicaof("127.0.0.1", str(master.port))
-        sentinels = [stack.enter_context(_sentinel(master.port, password)) for _ in range(3)]
+            client.replicaof(master.address, str(master.port))
+        sentinels = [stack.enter_context(_sentinel(master, password, place)) for place in places]
         found = Watched([master, replica], sentinels, password)
         give_up_at = time.monotonic() + START_DEADLINE
         while not found.is_whole():
@@ -112,22 +122,25 @@ def watched_redis() -> Iterator[Watched]:
 
 
 @contextlib.contextmanager
-def _sentinel(watched: int, password: str) -> Iterator[Server]:
+def _sentinel(watched: Server, password: str, place: Place | None) -> Iterator[Server]:
     with own_folder() as folder:
-        binary, name = _binary(folder), Watched.NAME
+        binary, name, address = _binary(folder), Watched.NAME, address_of(place)
 
         def command(port: int) -> list[str]:
-            lines = [f"port {port}", "bind 127.0.0.1", f"dir {folder}", f"requirepass {password}"]
-            lines += [f"sentinel sentinel-pass {password}", f"sentinel monitor {name} 127.0.0.1 {watched} 2"]
+            lines = [f"port {port}", f"bind {address}", f"dir {folder}", f"requirepass {password}"]
+            lines += [
+                f"sentinel sentinel-pass {password}",
+                f"sentinel monitor {name} {watched.address} {watched.port} 2",
+            ]
             lines += [f"sentinel auth-pass {name} {password}", f"sentinel down-after-milliseconds {name} 1000"]
             lines += [f"sentinel failover-timeout {name} 5000"]
             (folder / "sentinel.conf").write_text("\n".join(lines))
             return [binary, str(folder / "sentinel.conf"), "--sentinel"]
 
         def url(port: int) -> str:
-            return f"redis://:{password}@127.0.0.1:{port}"
+            return f"redis://:{password}@{address}:{port}"
 
-        program = Program(command, url, lambda port: _answers(url(port)), folder)
+        program = Program(command, url, lambda port: _answers(url(port)), folder, place=place)
         with running(Server, program) as server:
             yield server
 
@@ -136,14 +149,15 @@ def _client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
 
-def _named(url: str, name: str) -> int | None:
-    """The port of the master that this Sentinel names; None where it does not answer."""
+def _named(url: str, name: str) -> tuple[str, int] | None:
+    """Address and port of the master that this Sentinel names; None where it does not answer."""
     with _client(url) as client:
         try:
             host_and_port: Any = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
         except redis.RedisError:
             return None
-    return int(host_and_port[1])
+    host, port = host_and_port
+    return host.decode(), int(port)
 
 
 def _state(url: str, name: str) -> dict[str, Any]:
