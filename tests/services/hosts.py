@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tests.services.server import ServiceMissing
 
-NETWORK = "198.18.0"
-"""Of the addresses that are kept for tests of networks (RFC 2544)."""
+NETWORK = f"198.18.{os.getpid() % 256}"
+"""Of the addresses that are kept for tests of networks (RFC 2544); another one for each run."""
 
 OURS = 1
 """Where on the network the tests themselves are, with the simulated telco and the requester."""
