@@ -126,7 +126,7 @@ def _transport_options(settings: Settings, visibility: timedelta) -> dict[str, A
         return {"confirm_publish": True}
     how = {
         "visibility_timeout": int(visibility.total_seconds()),
-        "socket_timeout": ANSWER.total_seconds() * 2,
+        "socket_timeout": ANSWER.total_seconds(),
         "socket_connect_timeout": ANSWER.total_seconds(),
         "socket_keepalive": True,
         "socket_keepalive_options": KEPT_ALIVE,

@@ -56,20 +56,26 @@ What stands beside it, and what a cluster manager did two seconds after the faul
 
 - nginx: the public address moved to the other one, as keepalived does.
 - PostgreSQL: a synchronous standby (`synchronous_standby_names`), so that what was accepted is there after its
-  promotion; the old primary is fenced off before, as Patroni's watchdog does, and comes back as a standby.
-  `TRUNKLINE_DATABASE_URL` names both, `?host=A:5432&host=B:5432&target_session_attrs=read-write`, and
-  `TRUNKLINE_PAUSE_AFTER_FAILOVER` is `false`. With an asynchronous one some orders are forgotten: see
-  below.
+  promotion; the old primary is fenced off before (here: killed), as Patroni's watchdog does, and comes back as a
+  standby. Until it is back a commit is the promoted one's alone. `TRUNKLINE_DATABASE_URL` names both,
+  `?host=A:5432&host=B:5432&target_session_attrs=read-write`, and `TRUNKLINE_PAUSE_AFTER_FAILOVER` is `false`. With an
+  asynchronous one some orders are forgotten: see below.
 - Redis: Sentinels promote the replica by themselves, here after a second of silence (`down-after-milliseconds`).
 - A worker, relay or receiver: nothing. The other one goes on; what the lost one held is looked up when its lease is
   over.
+
+Who is cut off closes no connection, so it takes longer until everybody has left it: connections to PostgreSQL are
+given up after 30 s (`tcp_user_timeout` and keepalives; shorter ones may stand in the URL), those to Redis after some
+10 s, and nginx tries a receiver for 2 s (`proxy_connect_timeout`). Who waits for an answer of ours should wait for a
+few seconds alone, and send again with the same key.
 
 ## When the database is lost
 
 A standby takes over, or a backup is restored to a moment in the past, while orders are under way. *Findings* is how
 many numbers of ours the database no longer knew; ordering was paused by itself, and `trunkline reconcile --adopt`
 brought the books level before it went on (README, "Backup and restore"). I1 to I7 are as in [proof.md](proof.md); I4
-is measured and no promise here: of a result that was delivered and then forgotten a second one comes, with another id.
+is measured and no promise here: of a result that was delivered and then forgotten a second one comes, with another
+id.
 
 {restored}"""
 

@@ -87,6 +87,11 @@ class Zones:
             self.primary = other
             self.cluster.database_url = self._database_url
 
+    def gather(self, zone: str) -> None:
+        """The public address is this zone's, too."""
+        if self.front != zone:
+            self.hosts[f"{zone}-nginx"].take(PUBLIC)
+
     def bring_back(self, zone: str, kinds: Sequence[str]) -> None:
         for kind in kinds:
             self.hosts[f"{zone}-{kind}"].join()
@@ -98,6 +103,9 @@ class Zones:
             if isinstance(server, Member) or server.process.poll() is not None:
                 server.start()
         eventually(self.redis.is_whole, within=90)
+        members = self.members(zone).values()
+        eventually(lambda: all(one.is_ready for one in members if one is not self.members(zone)["receiver"]), within=60)
+        eventually(self.cluster.is_ready, within=60)
 
     @staticmethod
     def other(zone: str) -> str:
