@@ -59,10 +59,14 @@ class Watch(logging.Handler):
 
 
 def watch() -> Watch:
-    """Begin to read. At INFO, as in production, where a test asks for no other level."""
+    """Begin to read. At INFO, as in production, where a test asks for no other level.
+
+    httpx names whole addresses at INFO. Production silences it (`worker.logs`); here the clients are the tests' own.
+    """
     watching = Watch()
     logging.getLogger().addHandler(watching)
     logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     return watching
 
 
