@@ -25,7 +25,7 @@ ENOUGH = 10
 
 NAMES = {"zone": "a whole zone", "redis": "the Redis master", "postgres": "the PostgreSQL primary"}
 
-IN_CI = [("receiver", "cut off"), ("redis", "cut off"), ("postgres", "killed"), ("zone", "cut off")]
+IN_CI = [("receiver", "cut off"), ("redis", "cut off"), ("postgres", "killed"), ("zone", "killed")]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
