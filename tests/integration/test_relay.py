@@ -195,6 +195,7 @@ def test_a_batch_whose_last_two_requests_end_at_the_same_moment_still_finishes(
 @pytest.fixture
 def queues(runtime: Runtime, redis_url: str) -> Iterator[redis.Redis]:
     """The real broker that hints go to."""
+    assert hints.flush(timedelta(seconds=30)), "what an earlier test wanted is still on its way"
     old = app.conf.broker_url
     configure(replace(runtime.settings, broker_url=redis_url))
     forget_connections()
