@@ -62,13 +62,28 @@ KINDS = tuple(_CONDITIONS)
 """What is deleted, in the words that people see."""
 
 
-def prune(session: Session, kind: str, before: datetime, after: UUID = FIRST, *, may_delete: bool = True) -> Portion:
+def table_of(kind: str) -> str:
+    table, _ = _CONDITIONS[kind]
+    return str(table.__tablename__)
+
+
+def prune(
+    session: Session,
+    kind: str,
+    before: datetime,
+    after: UUID = FIRST,
+    *,
+    until: UUID | None = None,
+    may_delete: bool = True,
+) -> Portion:
     """Delete what is older than this moment among the next rows behind an id, oldest first. Does not commit.
 
-    Nothing is locked that anybody waits for: what goes is looked at by nobody, and changed by nobody.
+    None from the id `until` on. Nothing is locked that anybody waits for: what goes is looked at by nobody, and changed
+    by nobody.
     """
     table, condition = _CONDITIONS[kind]
-    ids = sa.select(table.id).where(table.id > after, table.id < first_id_of(before)).order_by(table.id).limit(PORTION)
+    end = first_id_of(before) if until is None else min(until, first_id_of(before))
+    ids = sa.select(table.id).where(table.id > after, table.id < end).order_by(table.id).limit(PORTION)
     seen = list(session.scalars(ids))
     if not seen:
         return Portion(None, 0, 0)

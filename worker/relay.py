@@ -12,9 +12,22 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from models import counter, delivery, dispatch, heartbeat, lineage, outage, parking, personal, pulse, reservation
+from models import (
+    counter,
+    delivery,
+    dispatch,
+    heartbeat,
+    lineage,
+    outage,
+    parking,
+    partitioning,
+    personal,
+    pulse,
+    reservation,
+)
 from models.base import read, write
 from models.batch import Batch, BatchState, view
 from models.due import count_due, count_due_requests
@@ -38,6 +51,7 @@ def tick(runtime: Runtime) -> None:
     finished = write(runtime.engine, lambda session: _beat_and_finish(session, now, runtime.settings.ceilings))
     notice_restore(runtime, now)
     forget_people(runtime, now)
+    make_room(runtime, now)
     due = read(runtime.engine, lambda session: count_all(session, now))
     waiting = hints.waiting_in(queue for queue, (count, _, _) in due.items() if count)
     for queue, (count, chunk, hint) in due.items():
@@ -63,6 +77,20 @@ def forget_people(runtime: Runtime, now: datetime) -> int:
     if not kept_for:
         return 0
     return write(runtime.engine, lambda session: personal.forget(session, now - timedelta(days=kept_for)))
+
+
+def make_room(runtime: Runtime, now: datetime) -> None:
+    """Make the partitions of the months ahead, where tables are divided. All else goes on where that fails: there is
+    room for three months."""
+    try:
+        made = partitioning.look_after(runtime.engine, now)
+    except DBAPIError:
+        log.exception(
+            "partitions of the months ahead could not be made: run `trunkline partition` as the tables' owner"
+        )
+        return
+    if made:
+        log.info("made the partitions %s", ", ".join(made))
 
 
 def count_all(session: Session, now: datetime) -> dict[str, tuple[int, int, Callable[[int], None]]]:

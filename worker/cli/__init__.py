@@ -44,6 +44,7 @@ COMMANDS = {
     "endpoints": "worker.cli.endpoints:endpoints",
     "erase": "worker.cli.erase:erase",
     "prune": "worker.cli.prune:prune",
+    "partition": "worker.cli.partition:partition",
     "migrate": "worker.cli.migrate:migrate",
     "doctor": "worker.cli.doctor:doctor",
     "completion": "worker.cli.completion:completion",

@@ -17,9 +17,9 @@ from sqlalchemy import inspect
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from models import outage
+from models import outage, partitioning
 from models import upstream as switches
-from models.base import make_engine, read, utc_now, write
+from models.base import make_engine, read, rfc3339, utc_now, write
 from models.heartbeat import beat
 from models.migrations import SchemaOutOfDate, require_current
 from models.resealing import survey
@@ -35,6 +35,9 @@ from worker.upstreams.base import Misconfigured, Unavailable, WrongAccount
 
 PATIENCE = timedelta(seconds=10)
 """How long an upstream may take to answer the one question it is asked."""
+
+ROOM = partitioning.AHEAD / 2
+"""Of partitions ahead. The relay makes twice as many."""
 
 QUICK = 3
 """Seconds that the broker may take."""
@@ -71,6 +74,7 @@ def check_all(settings: Settings, *, ask_upstreams: bool) -> Iterator[Check]:
             yield _upstream(name, settings, ask=ask_upstreams)
         if database.state == OK:
             yield _secrets(engine, settings)
+            yield from check_partitions(engine)
             yield from _pauses(engine)
             yield from _endpoints(engine)
             yield _worker(engine, settings)
@@ -118,6 +122,20 @@ def _database(engine: Engine, settings: Settings) -> Check:
         remedy = "give its disk room, or see who made it read-only; what it cannot take now is sent again"
         return _fault("database", f"{url} takes nothing: {reason}", remedy, UNREACHABLE)
     return Check("database", OK, f"{url}, its schema is current, and it takes what is written")
+
+
+def check_partitions(engine: Engine) -> Iterator[Check]:
+    """That divided tables have room for the month to come; nothing where none is divided."""
+    for table in partitioning.TABLES:
+        found = read(engine, lambda session, table=table: partitioning.of(session, table))  # type: ignore[misc]
+        if not found:
+            continue
+        what, end = f"partitions of {table}", found[-1].upper
+        if end is not None and end < utc_now() + ROOM:
+            remedy = "see that a relay runs, or run `trunkline partition`"
+            yield _fault(what, f"none from {rfc3339(end)} on: then nothing more can be written", remedy)
+        else:
+            yield Check(what, OK, f"{len(found)}, until {rfc3339(end) if end is not None else 'the end of time'}")
 
 
 def broker(settings: Settings) -> Check:
