@@ -1,6 +1,7 @@
 """Ten million lines of old history deleted by `trunkline prune`, while callbacks are taken.
 
-One receiver process under full load, first alone, then while the command runs.
+One receiver process under full load, first alone, then while the command runs; once where the history is one table, and
+once where it is divided by the month.
 """
 
 from __future__ import annotations
@@ -9,21 +10,27 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
 
 import psycopg
 
+from models import partitioning
+from models.base import make_engine, utc_now, write
 from tests.bench.alone import alone
 from tests.bench.callbacks import CONNECTIONS, SECONDS, TINY_SECONDS, callback_paths
 from tests.bench.filled_rows import ID_AT
-from tests.bench.filling import Filled
+from tests.bench.filling import Filled, fill
 from tests.bench.load import Answered, load
 from tests.bench.row import Aim, Row
 from tests.bench.stage import Stage
-from tests.bench.trunkline import said
+from tests.bench.trunkline import Trunkline, said
 
 LINES, TINY_LINES = 10_000_000, 4_000
+
+LONG_AGO = timedelta(days=800)
+"""When the history was divided: before any of it was written."""
 
 REQUESTS = 1_000
 """That ended two years ago, and whose history all of it is."""
@@ -33,8 +40,16 @@ REQUESTS = 1_000
 class Old(Filled):
     """Nobody works on what comes in."""
 
+    by_month: bool = False
+
     def prepare(self) -> None:
-        super().prepare()
+        Trunkline.prepare(self)
+        if self.by_month:
+            engine = make_engine(self.database_url)
+            partitioning.divide(engine, "events", utc_now() - LONG_AGO)
+            write(engine, lambda session: partitioning.make_ahead(session, utc_now()))
+            engine.dispose()
+        fill(self.conninfo, self.rows)
         with psycopg.connect(self.conninfo) as connection:
             connection.execute("UPDATE requests SET finished_at = finished_at - interval '730 days'")
 
@@ -63,7 +78,11 @@ def rows(on: Stage, *, is_full: bool, rounds: int) -> list[Row]:
     """Once, whatever `rounds` says. Raises RuntimeError where not all of it went, or a callback was not taken."""
     del rounds
     lines, seconds = (LINES, SECONDS) if is_full else (TINY_LINES, TINY_SECONDS)
-    with on.play(Old, rows=REQUESTS) as peer:
+    return [row for by_month in (False, True) for row in _pruned(on, lines, seconds, by_month=by_month)]
+
+
+def _pruned(on: Stage, lines: int, seconds: float, *, by_month: bool) -> list[Row]:
+    with on.play(Old, rows=REQUESTS, by_month=by_month) as peer:
         peer.add_history(lines)
         (file := peer.folder / "paths").write_text("\n".join(callback_paths(peer.secret)))
         before = _load(peer.port, file, seconds)
@@ -74,17 +93,20 @@ def rows(on: Stage, *, is_full: bool, rounds: int) -> list[Row]:
             beside.append(_load(peer.port, file, seconds))
         took = time.monotonic() - began
         gone = json.loads(said(pruning))
+    how = "by the month" if by_month else "from one table"
     if gone["history"] < lines:
         raise RuntimeError(f"of {lines} lines of history only {gone['history']} went")
+    if by_month and not gone["dropped"]:
+        raise RuntimeError("no month was dropped")
     late = max(one.late for one in beside)
-    sys.stderr.write(f"pruned {gone} in {took:.0f} s; callbacks alone {before}, beside it {beside}\n")
+    sys.stderr.write(f"pruned {how}: {gone} in {took:.0f} s; callbacks alone {before}, beside it {beside}\n")
     return [
-        Row(f"{lines:,} lines of history pruned under full load", [lines / took], "lines/s"),
+        Row(f"{lines:,} lines of history pruned {how} under full load", [lines / took], "lines/s"),
         Row(
-            "callbacks taken beside it, one receiver process",
+            f"callbacks taken beside it ({how}), one receiver process",
             [fmean(one.rate for one in beside)], "callbacks/s", "without it", [before.rate], Aim("≥", 0.5),
         ),
-        Row("p99 of a callback beside it, the worst", [late * 1_000], "ms", "without it", [before.late * 1_000]),
+        Row(f"its p99 ({how}), the worst", [late * 1_000], "ms", "without it", [before.late * 1_000]),
     ]  # fmt: skip
 
 
