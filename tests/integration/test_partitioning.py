@@ -281,6 +281,21 @@ def test_the_relay_makes_the_months_ahead_once_an_hour(engine: Engine) -> None:
     assert partitioning.look_after(engine, much_later + timedelta(minutes=61))[-1] == "calls_2025_09"
 
 
+def test_the_relay_goes_on_behind_what_a_person_made(engine: Engine) -> None:
+    divide(engine)
+    days = Partition("events_2025_02_01", datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 2, 2, tzinfo=UTC))
+    lower, upper = partitioning.ids_of(days)
+    by_hand = (
+        f"CREATE TABLE {days.name} PARTITION OF events FOR VALUES FROM ('{UUID(int=lower.int + 1)}') TO ('{upper}')"
+    )
+    write(engine, lambda session: session.execute(sa.text(by_hand)))
+    write(engine, lambda session: partitioning.make_ahead(session, THEN + timedelta(days=40)))
+    *_, before, made, last = partitions(engine)
+    assert before == days
+    assert made == Partition("events_2025_02", days.upper, datetime(2025, 3, 1, tzinfo=UTC))
+    assert last.name == "events_2025_03"
+
+
 def test_relays_that_look_at_once_make_each_once(engine: Engine) -> None:
     divide(engine)
     later = THEN + timedelta(days=400)
