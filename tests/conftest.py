@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import hypothesis
@@ -13,7 +14,8 @@ import pytest
 import redis
 import sqlalchemy as sa
 
-from models.base import make_engine
+from models import partitioning
+from models.base import make_engine, utc_now, write
 from models.migrations import upgrade
 from tests import canaries, services
 from tests.factory import KEYRING
@@ -24,6 +26,9 @@ hypothesis.settings.load_profile("trunkline")
 
 TEMPLATE = "trunkline_template"
 """The PostgreSQL database that is migrated once and copied for every test."""
+
+EARLIER = timedelta(days=400)
+"""So long ago tables were divided, where a test is to find them so."""
 
 BROKERS = ("redis", "sentinel", "rabbitmq")
 
@@ -37,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos", choices=("small", "full"), default="small", help="size of the tests in tests/chaos")
     group.addoption("--chaos-seed", type=int, default=1, help="of everything that they leave to chance")
     group.addoption("--broker", choices=BROKERS, default="redis", help="what the clusters of tests/chaos hint through")
+    group.addoption("--divided", action="store_true", help="history and calls by the month, on PostgreSQL")
     group.addoption("--chaos-report", default="", help="a file that each verdict is appended to, as JSON")
 
 
@@ -149,9 +155,15 @@ def _postgres_spares() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def _postgres_template(postgres_server: services.Postgres) -> str:
+def _postgres_template(request: pytest.FixtureRequest, postgres_server: services.Postgres) -> str:
     postgres_server.execute(f"CREATE DATABASE {TEMPLATE}")
     upgrade(postgres_server.database_url(TEMPLATE))
+    if request.config.getoption("--divided"):
+        engine = make_engine(postgres_server.database_url(TEMPLATE))
+        for table in partitioning.TABLES:
+            assert partitioning.divide(engine, table, utc_now() - EARLIER)
+        write(engine, lambda session: partitioning.make_ahead(session, utc_now()))
+        engine.dispose()
     return TEMPLATE
 
 

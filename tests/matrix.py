@@ -61,6 +61,10 @@ OF_DATABASE = ("postgres", "restore", "standby")
 """Modules of tests/chaos in which the database is what is hurt."""
 
 
+DIVIDED = ("--divided",)
+"""After `trunkline partition`."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """Some tests, as arguments of pytest."""
@@ -79,14 +83,14 @@ class Row:
     """Gives a folder that comes first on the PATH: servers are looked for there first."""
 
 
-def chaos(*modules: str, broker: str = "redis") -> Suite:
+def chaos(*modules: str, broker: str = "redis", options: Sequence[str] = ()) -> Suite:
     files = [f"tests/chaos/test_{module}.py" for module in modules]
-    return Suite("chaos", [*files, f"--broker={broker}", "--dist=loadfile"], 3)
+    return Suite("chaos", [*files, f"--broker={broker}", "--dist=loadfile", *options], 3)
 
 
-def integration(*modules: str, only: str | None = None) -> Suite:
+def integration(*modules: str, only: str | None = None, options: Sequence[str] = ()) -> Suite:
     files = [f"tests/integration/test_{module}.py" for module in modules] or ["tests/integration"]
-    return Suite("integration", [*files, *(["-k", only] if only else [])], 4)
+    return Suite("integration", [*files, *(["-k", only] if only else []), *options], 4)
 
 
 def said(*command: str) -> str:
@@ -144,6 +148,10 @@ ROWS = (
     Row(
         "PostgreSQL, newest", newest_postgresql_version,
         [integration(only="postgresql"), chaos(*ANY_BROKER, *OF_DATABASE)], newest_postgresql,
+    ),
+    Row(
+        "PostgreSQL, tables by the month", postgresql_version,
+        [integration(only="postgresql", options=DIVIDED), chaos(*ANY_BROKER, *OF_DATABASE, options=DIVIDED)],
     ),
     Row("Redis", redis_version, [integration(*QUEUES), chaos("broker")]),
     Row("Valkey", valkey_version, [integration(*QUEUES), chaos(*ANY_BROKER, "broker")], valkey),
