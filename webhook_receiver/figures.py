@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models import counter, dispatch, heartbeat, outage, reconciliation, standing, tally
+from models import counter, dispatch, heartbeat, outage, partitioning, reconciliation, standing, tally
 from models.base import read, write
 from models.clock import Clock
 from models.delivery import Delivery
@@ -59,6 +59,7 @@ class Rows(Collector):
 def _families(session: Session, now: datetime) -> list[Family]:
     rows: list[Family] = [_requests(session), *_due(session, now), _deliveries(session), _troubles(session)]
     rows += [_paused(session), _endpoints(session), *_standing(session), _heartbeat(session, now)]
+    rows.append(_partitions(session, now))
     return [*rows, *_calls(session), *_tries(session), *_reconciled(session, now)]
 
 
@@ -79,6 +80,16 @@ def _heartbeat(session: Session, now: datetime) -> GaugeMetricFamily:
     last = heartbeat.last_beat(session, HEARTBEAT)
     age = math.inf if last is None else max(0.0, (now - last).total_seconds())
     return GaugeMetricFamily("trunkline_heartbeat_age_seconds", help_, value=age)
+
+
+def _partitions(session: Session, now: datetime) -> GaugeMetricFamily:
+    help_ = "Until a table that is divided by the month takes no more rows, unless partitions are made."
+    family = GaugeMetricFamily("trunkline_partitions_ahead_seconds", help_, labels=("table",))
+    for table in partitioning.TABLES:
+        ends = [one.upper for one in partitioning.of(session, table)]
+        if ends and ends[-1] is not None:
+            family.add_metric((table,), (ends[-1] - now).total_seconds())
+    return family
 
 
 def _standing(session: Session) -> Iterator[GaugeMetricFamily]:

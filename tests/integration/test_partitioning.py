@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from models.state import State
 from models.transition import Move, transition
 from tests.factory import KEYRING, SECRET_KEY, make_requests
 from tests.integration.cli import Cli, environment
+from tests.receiver import receiver, settings_for
 from tests.working import every
 from worker import relay
 from worker.cli.checks import check_partitions
@@ -420,6 +422,19 @@ def test_doctor_says_when_room_runs_out(engine: Engine) -> None:
     fault, fine = check_partitions(engine)
     assert (fault.state, fine.state) == ("fault", "ok")
     assert (fault.what, fault.remedy) == ("partitions of events", "see that a relay runs, or run `trunkline partition`")
+
+
+def test_the_metrics_say_how_much_room_is_left(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, postgresql_url: str, tmp_path: Path
+) -> None:
+    with receiver(settings_for(monkeypatch, postgresql_url, str(tmp_path)), engine) as api:
+        assert "trunkline_partitions_ahead_seconds{" not in api.get("/metrics").text
+        divide(engine, utc_now())
+        found = re.findall(
+            r'^trunkline_partitions_ahead_seconds\{table="(\w+)"\} (\S+)$', api.get("/metrics").text, re.MULTILINE
+        )
+    assert [table for table, _ in found] == ["events", "calls"]
+    assert all(float(left) > partitioning.AHEAD.total_seconds() - 60 for _, left in found)
 
 
 def test_sqlite_is_told_that_it_needs_none(
