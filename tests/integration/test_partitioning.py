@@ -343,6 +343,13 @@ def test_a_bound_that_a_killed_process_left_goes_before_rows_come_behind_it(engi
     happened(engine, end, new_id())
 
 
+def test_what_was_killed_while_it_divided_a_table_is_done_again(cli: Cli, engine: Engine) -> None:
+    bound = f"ALTER TABLE calls ADD CONSTRAINT ck_calls_bound CHECK (id < '{first_id_of(utc_now())}') NOT VALID"
+    write(engine, lambda session: session.execute(sa.text(bound)))
+    assert cli.json("partition")["divided"] == ["events", "calls"]
+    assert told(engine, utc_now(), "a")
+
+
 def test_prune_drops_a_month_in_which_nothing_is_needed_and_no_other(cli: Cli, engine: Engine) -> None:
     divide(engine)
     write(engine, lambda session: partitioning.make_ahead(session, utc_now()))
