@@ -7,8 +7,12 @@ import subprocess
 import sys
 from typing import Any
 
+from tests.chaos import mixed
 from tests.chaos.cluster import Cluster
 from tests.chaos.member import ROOT
+
+SLOWLY = {f"TRUNKLINE_{name.upper()}_RATE": "3" for name in mixed.UPSTREAMS}
+"""So slowly that at any moment some are still to be ordered, however late a slow machine looks."""
 
 TO_ADOPT = {"orphan", "landed"}
 

@@ -16,7 +16,7 @@ from tests.chaos import mixed
 from tests.chaos.case import Case
 from tests.chaos.cluster import LEASE, Cluster, running
 from tests.chaos.conftest import Begin, Size
-from tests.chaos.levelling import TO_ADOPT, adopt, findings, run
+from tests.chaos.levelling import SLOWLY, TO_ADOPT, adopt, findings, run
 from tests.chaos.load import WEATHER
 from tests.conftest import or_skip
 from tests.sandbox import SandboxServer, eventually
@@ -40,9 +40,8 @@ def cluster(
     server.execute("CREATE DATABASE restored")
     url = server.database_url("restored")
     folder = tmp_path_factory.mktemp("restored")
-    # Few at once, so that at any moment some are still to be ordered.
-    slowly: dict[str, Any] = {f"TRUNKLINE_{name.upper()}_MAX_IN_FLIGHT": "6" for name in mixed.UPSTREAMS}
-    with running(folder, chaos_sandbox, url, redis_server.url, TRUNKLINE_RELEASE_DELAY="0", **slowly) as made:
+    settings: dict[str, Any] = SLOWLY | {"TRUNKLINE_RELEASE_DELAY": "0"}
+    with running(folder, chaos_sandbox, url, redis_server.url, **settings) as made:
         yield made
 
 

@@ -13,7 +13,7 @@ from tests import services
 from tests.chaos import mixed
 from tests.chaos.cluster import LEASE, Cluster, running
 from tests.chaos.conftest import Begin, Size
-from tests.chaos.levelling import adopt, findings, run
+from tests.chaos.levelling import SLOWLY, adopt, findings, run
 from tests.chaos.load import WEATHER
 from tests.conftest import or_skip
 from tests.sandbox import SandboxServer, eventually
@@ -49,9 +49,7 @@ def cluster(
 ) -> Iterator[Cluster]:
     pair.primary.execute("CREATE DATABASE failover")
     folder, url = tmp_path_factory.mktemp("failover"), pair.primary.database_url("failover")
-    # Few at once, so that at any moment some are still to be ordered.
-    settings: dict[str, Any] = {f"TRUNKLINE_{name.upper()}_MAX_IN_FLIGHT": "6" for name in mixed.UPSTREAMS}
-    settings |= {"TRUNKLINE_DATABASE_URL": pair.url("failover")}
+    settings: dict[str, Any] = SLOWLY | {"TRUNKLINE_DATABASE_URL": pair.url("failover")}
     if pair.is_synchronous:
         settings["TRUNKLINE_PAUSE_AFTER_FAILOVER"] = "false"
     with running(folder, chaos_sandbox, url, redis_server.url, **settings) as made:
