@@ -311,7 +311,7 @@ def claims_that_nobody_answers(engine: Engine, times: int) -> datetime:
 
 def test_what_no_worker_came_back_from_three_times_is_claimed_alone(engine: Engine) -> None:
     make_requests(engine, 3)
-    now = claims_that_nobody_answers(engine, due.ALONE_AFTER)
+    now = claims_that_nobody_answers(engine, due.ALONE_AFTER) + timedelta(milliseconds=1)
     (fresh,) = make_requests(engine, due_at=now)
     claims = [claim_now(engine, now) for _ in range(4)]
     assert [len(set_) for set_ in claims] == [1, 1, 1, 1]
