@@ -54,7 +54,7 @@ SMALL = {
 """Tables that do not grow with the work."""
 
 WHOLE = re.compile(
-    r"pg_catalog|FROM deliveries\s+ORDER BY deliveries.id DESC\s+LIMIT \S+ AS anon"
+    r"pg_catalog|pg_inherits|FROM deliveries\s+ORDER BY deliveries.id DESC\s+LIMIT \S+ AS anon"
     r"|FROM request_counts\s+GROUP BY request_counts.upstream, request_counts.state\s*$"
 )
 """What is asked about all counts reads all of them, some rows for each batch: the metrics, and `upstream status`. The
