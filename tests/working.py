@@ -105,6 +105,8 @@ def working(
     url = engine.url.render_as_string(hide_password=False)
     for name, value in (ENVIRONMENT | {"TRUNKLINE_HOME": home, "TRUNKLINE_DATABASE_URL": url} | more).items():
         monkeypatch.setenv(name, value)
+    # A set of results is sent and settled before `deliver` returns, however slow the machine.
+    monkeypatch.setattr("worker.deliver.PATIENCE", timedelta(minutes=1))
     settings = load()
     environment = settings.environment
     destinations = Destinations(allow_private=environment.allow_private_destinations, proxy=settings.egress_proxy)

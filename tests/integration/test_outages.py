@@ -33,7 +33,7 @@ from tests.receiver import Api
 from tests.sandbox import eventually
 from tests.working import every, let_pass, together, until_due
 from worker import places
-from worker.deliver import deliver
+from worker.deliver import PATIENCE, deliver
 from worker.destinations import Destinations
 from worker.limits import Limits
 from worker.runtime import Runtime
@@ -42,6 +42,9 @@ from worker.upstreams.http import NoAnswer
 __all__ = ["cli", "environment"]
 
 SOON = timedelta(seconds=10)
+
+TIME_OUT = 40.0
+"""Seconds that one that hangs is waited for: longer than a busy machine needs for all others."""
 
 
 def finish(engine: Engine, count: int = 1, **fields: Any) -> list[UUID]:
@@ -90,9 +93,11 @@ def fail(runtime: Runtime, engine: Engine) -> Outage:
 
 
 @pytest.fixture
-def hanging() -> Iterator[Catcher]:
+def hanging(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> Iterator[Catcher]:
     """It takes everything, and answers nothing until the end of the test."""
     is_over = threading.Event()
+    monkeypatch.setattr("worker.deliver.PATIENCE", PATIENCE)
+    runtime.settings.environment.delivery_timeout = TIME_OUT
     with Catcher(204) as catcher:
         catcher.before_answer = is_over.wait
         yield catcher
@@ -117,7 +122,7 @@ def test_one_that_hangs_keeps_no_other_waiting(
         began = time.monotonic()
         while len(well.caught) < 40:
             deliver(runtime)
-            assert time.monotonic() - began < 4, "before the first time-out"
+            assert time.monotonic() - began < TIME_OUT, "before the first time-out"
         assert len(hanging.caught) <= places.UNPROVEN // 4  # this process's share, without Redis
 
 
@@ -146,11 +151,12 @@ def test_ten_failures_in_a_minute_open_a_breaker_and_then_one_is_tried_at_a_time
         assert not trouble(engine).is_open, "ten in a row, but within a moment"
         before = len(crm.caught)
         let_pass(engine, timedelta(seconds=61))
+        began = utc_now()
         deliver_all(runtime)
         row = trouble(engine)
         assert row.is_open
         assert row.probe_at is not None
-        assert 0.9 * FIRST_WAIT < row.probe_at - utc_now() <= FIRST_WAIT
+        assert began + FIRST_WAIT <= row.probe_at <= utc_now() + FIRST_WAIT
         assert len(crm.caught) - before <= places.FAILING
         assert read(engine, lambda session: dispatch.count_due(session, utc_now())) == 0
         before = len(crm.caught)
@@ -160,13 +166,15 @@ def test_ten_failures_in_a_minute_open_a_breaker_and_then_one_is_tried_at_a_time
             deliver_all(runtime)
             assert len(crm.caught) == before, "not before the next probe"
             let_pass(engine, LONGEST_WAIT)
+            began = utc_now()
             together(lambda: deliver_all(runtime), lambda: deliver_all(runtime))
             before += 1
             assert len(crm.caught) == before, "one, whoever else looks"
             probe_at = trouble(engine).probe_at
             assert probe_at is not None
-            waits.append((probe_at - utc_now()) / FIRST_WAIT)
-        assert waits == pytest.approx([2, 4, 8, 16, 30, 30, 30], rel=0.1)
+            waits.append(((probe_at - utc_now()) / FIRST_WAIT, (probe_at - began) / FIRST_WAIT))
+        for (least, most), wait in zip(waits, [2, 4, 8, 16, 30, 30, 30], strict=True):
+            assert least <= wait <= most
     assert states(engine) == {DeliveryState.PENDING}, "none of them was given up"
     assert max(row.attempts for row in every(engine, Delivery)) <= 2
 
@@ -185,8 +193,9 @@ def test_a_probe_that_arrives_closes_it_and_what_waited_goes_out_ever_faster(
         deliver(runtime)
         assert len(crm.caught) == before + 1
         assert trouble(engine).health() is outage.Health.RECOVERING
+        began = time.monotonic()
         deliver_all(runtime)
-        assert len(crm.caught) <= before + 6, "at five a second"
+        assert len(crm.caught) <= before + 6 + 5 * (time.monotonic() - began), "at five a second"
         let_pass(engine, RAMP)
         deliver_until(runtime, lambda: states(engine) == {DeliveryState.DELIVERED})
         assert troubles(engine) == []
@@ -223,6 +232,7 @@ def test_after_three_days_people_are_told_and_it_comes_back_by_itself(
         place = make_endpoint(engine, make_requester(engine), crm.url)
         fail(runtime, engine)
         let_pass(engine, PAUSES_AFTER)
+        began = utc_now()
         deliver_all(runtime)
         (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert f"endpoint {place.id} is paused" in error.getMessage()
@@ -232,7 +242,7 @@ def test_after_three_days_people_are_told_and_it_comes_back_by_itself(
         assert 'trunkline_endpoints_in_trouble{health="paused"} 1.0' in api.get("/metrics").text
         probe_at = trouble(engine).probe_at
         assert probe_at is not None
-        assert 0.9 * PAUSED_WAIT < probe_at - utc_now() <= PAUSED_WAIT
+        assert began + PAUSED_WAIT <= probe_at <= utc_now() + PAUSED_WAIT
 
         finish(engine, 5)
         before = len(crm.caught)
@@ -327,13 +337,13 @@ def test_what_one_requesters_urls_do_to_a_host_is_not_held_against_anothers(runt
 @pytest.mark.parametrize(
     ("status", "asked", "least", "most"),
     [
-        (429, "120", 119, 121),
-        (503, "120", 119, 121),
-        (503, "1", 8, 12),  # sooner than its schedule says is never
-        (429, "999999", 3598, 3601),
-        (429, "Wed, 21 Oct 2150 07:28:00 GMT", 3598, 3601),
-        (429, "nonsense", 8, 12),
-        (500, "120", 8, 12),
+        (429, "120", 120, 120),
+        (503, "120", 120, 120),
+        (503, "1", 9, 11),  # sooner than its schedule says is never
+        (429, "999999", 3600, 3600),
+        (429, "Wed, 21 Oct 2150 07:28:00 GMT", 3600, 3600),
+        (429, "nonsense", 9, 11),
+        (500, "120", 9, 11),
     ],
 )
 def test_retry_after_is_honoured_within_bounds(
@@ -342,9 +352,10 @@ def test_retry_after_is_honoured_within_bounds(
     with Catcher(status) as crm:
         crm.headers = {"Retry-After": asked}
         finish(engine, notify_url=crm.url)
+        began = utc_now()
         deliver(runtime)
         (row,) = every(engine, Delivery)
-        assert least <= (row.due_at - utc_now()).total_seconds() <= most
+        assert began + timedelta(seconds=least) <= row.due_at <= utc_now() + timedelta(seconds=most)
 
 
 def test_one_that_asks_to_wait_gets_nothing_else_meanwhile(runtime: Runtime, engine: Engine) -> None:
