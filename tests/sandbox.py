@@ -168,7 +168,7 @@ class SandboxServer:
         return status
 
 
-def eventually(look: Callable[[], T], within: float = 10.0) -> T:
+def eventually(look: Callable[[], T], within: float = 30.0) -> T:
     """What `look` returns, as soon as that is true; an AssertionError with the last answer after `within` seconds."""
     deadline = monotonic() + within
     while True:

@@ -25,6 +25,7 @@ from models.request import Request
 from models.state import Reason, State
 from tests.factory import NOW, make_requests
 from tests.raw_server import Connection, RawServer
+from tests.stalls import stalls
 from tests.working import NAME, ScriptedUpstream, working
 from worker.loop import Loop
 from worker.runtime import Runtime
@@ -69,7 +70,7 @@ def resume(engine: Engine, name: str = upstream.ALL) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = monotonic() + 10
+    until = monotonic() + 30
     while not condition():
         assert monotonic() < until, "it did not come to that"
         sleep(0.005)
@@ -82,6 +83,7 @@ def test_nothing_is_ordered_a_second_after_the_command_though_thousands_are_due(
     take(engine, DUE)
     client, is_over = Timed(), threading.Event()
     with ExitStack() as stack:
+        lost = stack.enter_context(stalls())
         # Slow enough that sets are being sent for seconds: the places of all of them lie behind each other.
         more = {"TRUNKLINE_AVANSER_RATE": "400", "TRUNKLINE_AVANSER_MAX_IN_FLIGHT": "200"}
         workers = [
@@ -104,7 +106,7 @@ def test_nothing_is_ordered_a_second_after_the_command_though_thousands_are_due(
         for thread in threads:
             thread.join(10)
     late = max(client.asked_at) - stopped_at
-    assert late < WITHIN.total_seconds(), f"{late * 1000:.0f} ms"
+    assert late < WITHIN.total_seconds() + lost(), f"{late * 1000:.0f} ms"
     counts = read(engine, counter.of_all)
     assert counts[State.SUBMITTING] == 0, "no order of unknown outcome is left behind"
     assert counts[State.ACCEPTED] == len(client.asked_at)

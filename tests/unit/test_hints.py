@@ -28,35 +28,47 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return gone
 
 
-def shower(sender: _Sender, queue: str) -> None:
-    ends_at = time.monotonic() + SHOWER
-    while time.monotonic() < ends_at:
-        sender.want(queue, 1)
-        time.sleep(0.001)
+def shower(sent: list[tuple[str, int]], queue: str) -> _Sender:
+    """Its sender. Begun anew where the machine made a pause, after which a sender rightly begins anew as well."""
+    for _ in range(10):
+        sent.clear()
+        sender, before, longest = _Sender(), time.monotonic(), 0.0
+        ends_at = before + SHOWER
+        while (now := time.monotonic()) < ends_at:
+            before, longest = now, max(longest, now - before)
+            sender.want(queue, 1)
+            time.sleep(0.001)
+        if longest < BREATH.total_seconds():
+            return sender
+        assert sender.flush(SOON)
+    pytest.fail("the machine has no second to itself")
 
 
 def test_a_hint_that_comes_when_all_is_quiet_is_sent_at_once(sent: list[tuple[str, int]]) -> None:
-    began = time.monotonic()
-    _Sender().want(INBOX, 1)
-    eventually(lambda: sent)
-    assert time.monotonic() - began < BREATH.total_seconds() * 5
-    assert sent == [(INBOX, 1)]
+    took = []
+    for count in range(1, 6):
+        began = time.monotonic()
+        _Sender().want(INBOX, 1)
+        while len(sent) < count and time.monotonic() - began < SOON.total_seconds():
+            time.sleep(0.001)
+        took.append(time.monotonic() - began)
+    assert min(took) < BREATH.total_seconds()
+    assert sent == [(INBOX, 1)] * 5
 
 
 @pytest.mark.parametrize("queue", [INBOX, DELIVERIES])
 def test_hints_that_keep_coming_are_gathered_for_longer_and_longer(queue: str, sent: list[tuple[str, int]]) -> None:
-    shower(_Sender(), queue)
+    shower(sent, queue)
     assert 2 <= len(sent) <= 2 + SHOWER / LONGEST_BREATH.total_seconds() + 2
 
 
 def test_orders_are_not_kept_for_longer_than_a_breath(sent: list[tuple[str, int]]) -> None:
-    shower(_Sender(), UPSTREAM)
+    shower(sent, UPSTREAM)
     assert len(sent) > SHOWER / LONGEST_BREATH.total_seconds()
 
 
 def test_no_queue_waits_for_the_breath_of_another(sent: list[tuple[str, int]]) -> None:
-    sender = _Sender()
-    shower(sender, INBOX)
+    sender = shower(sent, INBOX)
     sender.want(INBOX, 1)
     before = len(sent)
     sender.want(UPSTREAM, 3)
@@ -65,8 +77,7 @@ def test_no_queue_waits_for_the_breath_of_another(sent: list[tuple[str, int]]) -
 
 
 def test_after_a_pause_a_hint_is_sent_at_once_again(sent: list[tuple[str, int]]) -> None:
-    sender = _Sender()
-    shower(sender, INBOX)
+    sender = shower(sent, INBOX)
     assert sender.flush(SOON)
     eventually(lambda: sender._breaths[INBOX].until + LONGEST_BREATH.total_seconds() < time.monotonic())
     sender.want(INBOX, 1)

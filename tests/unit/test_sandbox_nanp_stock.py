@@ -16,10 +16,10 @@ def stock(*blocks: tuple[str, int], taken: tuple[str, ...] = ()) -> Stock:
 
 
 def test_the_default_stock_serves_100_000_orders_for_one_area_each_with_a_number_of_its_own() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     default = Stock(TelmetricsScript())
     numbers = [default.take(["404"]) for _ in range(100_000)]
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert len(set(numbers)) == 100_000
     assert {number[:3] for number in numbers} == {"404"}
 

@@ -19,9 +19,9 @@ def stock(*blocks: Block, strict: frozenset[str] = frozenset()) -> Stock:
 
 
 def test_the_default_stock_serves_100_000_orders_for_one_city_each_with_a_number_of_its_own() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     default = Stock(StockScript())
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
     taken = {default.take(SYDNEY) for _ in range(100_000)}
     assert len(taken) == 100_000
     assert {"61280740801", "61280740802", "61280740805"} <= taken
@@ -31,10 +31,10 @@ def test_a_search_looks_only_at_the_numbers_that_it_shows() -> None:
     default = Stock(StockScript())
     for _ in range(50_000):
         default.take(SYDNEY)
-    started = time.monotonic()
+    started = time.process_time()
     for _ in range(200):
         assert len(default.search(SYDNEY, 10)) == 10
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize("block", DEFAULT_BLOCKS, ids=lambda block: f"{block.region} {block.type} {block.pool}")
