@@ -23,7 +23,7 @@ from worker.upstreams.base import Order
 
 T = TypeVar("T")
 
-LONG, SHORT = timedelta(seconds=10), timedelta(seconds=0.4)
+LONG, SHORT = timedelta(seconds=10), timedelta(seconds=1)
 SYDNEY = {"country": "AU", "search_type": "szu", "szu": "sydney"}
 TRANSFER = {"type": "transfer", "answer_point": "61401603859"}
 TOKENS = Tokens([SecretStr("k" * 43)])

@@ -290,7 +290,7 @@ def test_a_refusal_is_an_answer_whichever_way_it_comes(
     ],
 )
 def test_an_order_of_unknown_outcome_is_settled_by_looking(sandbox: SandboxServer, fault: str, orders: int) -> None:
-    sandbox.script(faults=[{"fault": fault, "seconds": 2}], callback={"delay": 60})
+    sandbox.script(faults=[{"fault": fault, "seconds": 3}], callback={"delay": 60})
     asked = order(custom_id="dealer-17")
     with pytest.raises(OutcomeUnknown):
         submit(sandbox.avanser_url, asked, SHORT)

@@ -37,7 +37,7 @@ from worker.upstreams.messagemedia.client import MessageMediaClient
 
 T = TypeVar("T")
 
-LONG, SHORT = timedelta(seconds=10), timedelta(seconds=0.6)
+LONG, SHORT = timedelta(seconds=10), timedelta(seconds=1)
 SEARCH = {"country": "AU", "service_types": ["SMS"]}
 
 
@@ -151,7 +151,7 @@ def test_a_number_is_bought_labelled_and_given_up(
 def test_an_order_of_unknown_outcome_is_settled_by_looking_and_bought_once(
     sandbox: SandboxServer, fault: str, orders: int
 ) -> None:
-    faulty(sandbox, fault, seconds=2, times=1)
+    faulty(sandbox, fault, seconds=3, times=1)
     story = Story()
     with pytest.raises(OutcomeUnknown):
         submit(sandbox, story, SHORT)
@@ -167,7 +167,7 @@ def test_an_order_of_unknown_outcome_is_settled_by_looking_and_bought_once(
 
 
 def test_an_order_that_lands_late_is_still_bought_once(sandbox: SandboxServer) -> None:
-    faulty(sandbox, "timeout_then_effect", seconds=1, times=1)
+    faulty(sandbox, "timeout_then_effect", seconds=4, times=1)
     story = Story()
     with pytest.raises(OutcomeUnknown):
         submit(sandbox, story, SHORT)
@@ -209,7 +209,7 @@ def test_when_another_customer_is_quicker_the_next_number_is_bought(sandbox: San
 
 
 def test_when_another_customer_took_the_number_after_our_time_out_another_is_bought(sandbox: SandboxServer) -> None:
-    faulty(sandbox, "timeout_before_effect", seconds=2, times=1)
+    faulty(sandbox, "timeout_before_effect", seconds=3, times=1)
     story = Story(pick=picking.after_others())
     with pytest.raises(OutcomeUnknown):
         submit(sandbox, story, SHORT)

@@ -141,12 +141,12 @@ def test_an_unreadable_200_has_bought(sandbox: SandboxServer, avanser: httpx.Cli
 
 
 def test_a_slow_body_arrives_whole(sandbox: SandboxServer, avanser: httpx.Client) -> None:
-    play(sandbox, "slow_body", seconds=0.5)
+    play(sandbox, "slow_body", seconds=2)
     started = time.monotonic()
     with avanser.stream("POST", "/requests", json=order()) as answer:
         head = time.monotonic() - started
         answer.read()
-    assert head < 0.4 < time.monotonic() - started
+    assert head < 1.5 < time.monotonic() - started
     assert answer.json()["response"]["code"] == 200
 
 
@@ -306,7 +306,7 @@ def test_latency_keeps_every_call_waiting(sandbox: SandboxServer, avanser: httpx
     sandbox.script(latency_ms={"min": 150, "max": 200})
     started = time.monotonic()
     avanser.get("/numbers?limit=1")
-    assert 0.15 <= time.monotonic() - started < 1
+    assert 0.15 <= time.monotonic() - started < 5
 
 
 def test_an_order_said_whole_takes_effect_though_its_client_dies_while_it_waits(sandbox: SandboxServer) -> None:

@@ -227,4 +227,4 @@ def test_latency_keeps_every_call_waiting(sandbox: SandboxServer, messagemedia: 
     sandbox.script(latency_ms={"min": 150, "max": 200})
     started = time.monotonic()
     messagemedia.get("/?page_size=1")
-    assert 0.15 <= time.monotonic() - started < 1
+    assert 0.15 <= time.monotonic() - started < 5

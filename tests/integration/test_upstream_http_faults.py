@@ -28,7 +28,7 @@ RELEASE = Question("DELETE", "/services/61280740801", {"callback_uri": "http://u
 READ = Question("GET", "/requests", {"custom_id": "dealer-17"})
 EVERY = pytest.mark.parametrize("question", [ORDER, RELEASE, READ], ids=["order", "release", "read"])
 
-SHORT, LONG = timedelta(seconds=0.4), timedelta(seconds=10)
+SHORT, LONG = timedelta(seconds=1), timedelta(seconds=10)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -107,7 +107,7 @@ def test_no_free_connection_proves_that_nothing_was_sent() -> None:
 
     async def story() -> None:
         async with RawServer(read_and_be_silent) as server, asking(server.url, connections=1) as asker:
-            first = asyncio.create_task(asker.ask(ORDER, timedelta(seconds=2)))
+            first = asyncio.create_task(asker.ask(ORDER, LONG))
             await server.asked.wait()
             with pytest.raises(Unavailable, match="no connection in time"):
                 await asker.ask(ORDER, SHORT)
