@@ -87,7 +87,7 @@ class Up:
         """SIGKILL a child with all its own children, and wait until it has been brought back."""
         pid = self.pid(name)
         os.killpg(pid, signal.SIGKILL)
-        eventually(lambda: self.pid(name) != pid, within=20)
+        eventually(lambda: self.pid(name) != pid, within=60)
 
     def deliver_to_sandbox(self) -> None:
         """Register the sandbox's requester as the endpoint for all results."""

@@ -50,7 +50,7 @@ def test_a_child_killed_while_its_parent_lives(begin: Begin, size: Size, conclud
     for _ in range(size(1, 50)):
         case.submit(at_once)
         for _ in range(kills):
-            eventually(lambda: len(children(cluster)) == whole, within=30)
+            eventually(lambda: len(children(cluster)) == whole, within=60)
             time.sleep(chance.uniform(0, 0.5))  # the moment is the fault
             kill(chance.choice(children(cluster)))
             case.struck()

@@ -65,7 +65,7 @@ def off_by(offset: str, among: list[Member], sleeps: Path) -> Iterator[Member]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         with suppress(AssertionError):  # one that does not end is killed, as a platform does it and `Member.stop`
-            eventually(lambda: not wrong.is_alive, within=30)
+            eventually(lambda: not wrong.is_alive, within=60)
         wrong.kill()
         right.start()
 

@@ -166,7 +166,7 @@ def test_a_worker_frozen_before_it_sends_sends_nothing_when_it_is_thawed(
         eventually(lambda before=before: settled(case, before + ASLEEP_AT_ONCE), within=60)  # type: ignore[misc]
         by_heir = tried(case)
         pair.sleeper.thaw()
-        eventually(lambda both=by_heir + held: tried(case) >= both, within=30)  # type: ignore[misc]
+        eventually(lambda both=by_heir + held: tried(case) >= both, within=60)  # type: ignore[misc]
         case.struck()
         case.over()
     conclude(case, ordered_twice=twice(case), pinned=is_pinned)

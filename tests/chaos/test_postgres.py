@@ -131,7 +131,7 @@ def test_an_answer_is_recorded_and_the_worker_does_not_hear_of_it(
     def one(count: int) -> None:
         before = case.ordered()
         batch = case.submit(count)
-        eventually(lambda: case.ordered() == before + count, within=30)
+        eventually(lambda: case.ordered() == before + count, within=60)
         with cutting(case, between.workers):
             case.until(batch, "accepted", 1)
 
@@ -174,10 +174,10 @@ def test_a_delivery_is_written_down_and_the_worker_does_not_hear_of_it(
         case.cluster.hang_requester(seconds=2)
         batch = case.submit(count)
         case.until(batch, "completed", count)
-        eventually(lambda: requester.counts()["received"] >= before + 1, within=30)
+        eventually(lambda: requester.counts()["received"] >= before + 1, within=60)
         cuts = between.workers.cuts
         with cutting(case, between.workers):
-            eventually(lambda: between.workers.cuts > cuts, within=30)
+            eventually(lambda: between.workers.cuts > cuts, within=60)
         case.cluster.hang_requester(seconds=0)
 
     rounds(case, size(20, 500), one)
@@ -235,7 +235,7 @@ def test_any_commit_may_go_unheard(between: Between, begin: Begin, size: Size, c
         for proxy in (between.receiver, between.workers):
             proxy.cut_after_commit(ALL, share)
         case.submit(at_once, again_for=60)
-        case.drain(within=30)
+        case.drain(within=60)
         for proxy in (between.receiver, between.workers):
             proxy.cut_after_commit(0)
         cuts = between.receiver.cuts + between.workers.cuts

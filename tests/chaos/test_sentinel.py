@@ -73,7 +73,7 @@ def test_the_replica_becomes_the_master(
             old.freeze()
         else:
             old.kill()
-        eventually(lambda: servers.master() is not old, within=30)
+        eventually(lambda: servers.master() is not old, within=60)
         batch = case.submit(5)
         case.until(batch, "completed", 5, within=60)  # while the old one is still away
         if is_silent:

@@ -35,7 +35,7 @@ def test_a_request_is_one_trace_from_the_api_to_the_delivery(tmp_path: Path) -> 
         trace = _trace(id_)
         eventually(lambda: any(span.name == "deliver" for span in collecting.of(trace)), within=60)
         eventually(lambda: running.told() >= {id_}, within=60)
-        spans = eventually(lambda: _whole(collecting.of(trace)), within=30)
+        spans = eventually(lambda: _whole(collecting.of(trace)), within=60)
 
     (root,) = (span for span in spans if not span.parent)
     names = {span.name: span for span in spans}

@@ -68,7 +68,7 @@ def test_before_the_claim_commits(begin: Begin, size: Size, conclude: Callable[.
         batch = freeze_then_submit(case, count)
         with case.cluster.no_commits():
             thaw(case)
-            eventually(lambda: waiting_for_lock(case.cluster, "UPDATE requests%"), within=30)
+            eventually(lambda: waiting_for_lock(case.cluster, "UPDATE requests%"), within=60)
             kill_workers(case.cluster)
         assert case.counts(batch) == {"queued": count}
         return count
@@ -103,9 +103,9 @@ def test_after_bytes_are_sent(begin: Begin, size: Size, conclude: Callable[..., 
         before = case.ordered()
         batch = case.submit(count)
         case.until(batch, "submitting", count)
-        eventually(lambda: in_flight(case) >= count, within=30)
+        eventually(lambda: in_flight(case) >= count, within=60)
         kill_workers(case.cluster)
-        eventually(lambda: case.ordered() >= before + count, within=30)
+        eventually(lambda: case.ordered() >= before + count, within=60)
         return count
 
     rounds(case, size(20, 500), one)
@@ -123,7 +123,7 @@ def test_after_the_upstream_accepted(begin: Begin, size: Size, conclude: Callabl
     def one(count: int) -> int:
         before = case.ordered()
         batch = case.submit(count)
-        eventually(lambda: case.ordered() == before + count, within=30)
+        eventually(lambda: case.ordered() == before + count, within=60)
         kill_workers(case.cluster)
         assert "accepted" not in case.counts(batch)
         return count
@@ -139,9 +139,9 @@ def test_after_the_answer_and_before_our_commit(begin: Begin, size: Size, conclu
     def one(count: int) -> int:
         before = case.ordered()
         batch = case.submit(count)
-        eventually(lambda: case.ordered() == before + count, within=30)
+        eventually(lambda: case.ordered() == before + count, within=60)
         with case.cluster.no_commits():
-            eventually(lambda: waiting_for_lock(case.cluster, "UPDATE requests%"), within=30)
+            eventually(lambda: waiting_for_lock(case.cluster, "UPDATE requests%"), within=60)
             kill_workers(case.cluster)
         assert "accepted" not in case.counts(batch)
         return count
@@ -172,7 +172,7 @@ def test_in_delivery(begin: Begin, size: Size, conclude: Callable[..., None]) ->
         case.cluster.hang_requester(seconds=3)
         batch = case.submit(count)
         case.until(batch, "completed", count)
-        eventually(lambda: requester.counts()["received"] >= before + min(count, 20), within=30)
+        eventually(lambda: requester.counts()["received"] >= before + min(count, 20), within=60)
         kill_workers(case.cluster)
         case.cluster.hang_requester(seconds=0)
         return count
