@@ -23,7 +23,7 @@ from tests.integration.cli import BODY, COLUMNS, CREDENTIALS, Cli, cli, csv_file
 
 __all__ = ["cli", "embedded", "environment"]
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 """Seconds for a process to come to where a test wants it."""
 
 

@@ -16,7 +16,7 @@ from kombu import Connection
 
 from worker.embedded import BrokerMissing, BrokerNotReady, EmbeddedBroker
 
-SOON = timedelta(seconds=20)
+SOON = timedelta(seconds=60)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from worker.signing import Tokens
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 CALLBACK = "/callbacks/<upstream>/<token>"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until a process is up, or down."""
 
 
