@@ -33,7 +33,7 @@ from worker.settings import RUNNING, load
 from worker.supervisor import Program, StartFailed, Supervisor
 from worker.upstreams import DIALECTS
 
-READY_WITHIN = timedelta(seconds=30)
+READY_WITHIN = timedelta(minutes=1)
 
 WORKER_GRACE = timedelta(seconds=8)
 """A worker's chunk has usually ended by then. One that waits for a slow upstream is killed; its rows are looked up."""
