@@ -11,7 +11,7 @@ from tests.bench.filling import Filled
 from tests.bench.stage import Stage, stage
 from tests.conftest import or_skip
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 TINY = 20
 

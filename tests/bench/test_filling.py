@@ -17,7 +17,7 @@ from tests.bench.trunkline import Trunkline
 from tests.conftest import or_skip
 from tests.sandbox import eventually
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 COUNT = 3
 

@@ -22,7 +22,7 @@ from tests.conftest import or_skip
 PNG = b"\x89PNG"
 
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ class Cluster:
         """Everything runs again, and the API answers."""
         for member in self.members:
             member.start()
-        eventually(self.is_ready, within=60)
+        eventually(self.is_ready, within=120)
 
     def rest(self) -> None:
         """Nothing of it runs until it is healed."""

@@ -57,7 +57,7 @@ class Up:
     sandbox: httpx.Client = field(init=False)
 
     def start(self) -> None:
-        eventually(lambda: self._ended() or f"ready {self.url}" in self.output.read_text(), within=60)
+        eventually(lambda: self._ended() or f"ready {self.url}" in self.output.read_text(), within=120)
         assert self.process.poll() is None, self.output.read_text()
         found = re.search(r"sandbox at (\S+):", self.output.read_text())
         assert found is not None

@@ -37,13 +37,13 @@ def run_with_kills(stack: Up, requests: int, victims: list[str]) -> None:
     assert eventually(lambda: stack.client.get(f"/v1/batches/{batch}").json()["state"] == "finished")
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_every_request_ends_once_on_the_embedded_default(tmp_path: Path, size: Size) -> None:
     with up(tmp_path / "home") as stack:
         run_with_kills(stack, size(400, 2_000), ["worker-1", "receiver", "broker", "worker-2", "relay"])
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_every_request_ends_once_on_postgresql_and_redis(
     tmp_path: Path, postgresql_url: str, redis_url: str, redis_server: services.Server, size: Size
 ) -> None:

@@ -54,7 +54,7 @@ def held(stack: Up) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_a_mixed_file_for_three_upstreams_is_done_row_by_row_and_the_ledger_balances(
     tmp_path: Path, size: Size
 ) -> None:

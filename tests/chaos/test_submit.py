@@ -14,7 +14,7 @@ from tests.chaos.stack import ROOT, dealers, up
 from tests.sandbox import eventually
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_rows_killed_in_the_middle_and_submitted_again_are_each_ordered_once(tmp_path: Path, size: Size) -> None:
     rows = size(3_000, 10_000)
     file = tmp_path / "dealers.csv"

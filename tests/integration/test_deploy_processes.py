@@ -208,7 +208,7 @@ def is_alive(machine: Machine, running: Running) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", WAYS)
 def test_processes_run_as_the_files_say_take_an_order_and_end_in_time(way: str, machine: Machine) -> None:
     processes = processes_of(way)
