@@ -23,6 +23,7 @@ from models.outage import Outage
 from models.request import Request
 from models.stock_watch import StockWatch
 from tests.factory import SECRET_KEY
+from worker import deliver
 from worker.destinations import Destinations
 from worker.lanes import Lanes
 from worker.limits import Limits
@@ -106,7 +107,7 @@ def working(
     for name, value in (ENVIRONMENT | {"TRUNKLINE_HOME": home, "TRUNKLINE_DATABASE_URL": url} | more).items():
         monkeypatch.setenv(name, value)
     # A set of results is sent and settled before `deliver` returns, however slow the machine.
-    monkeypatch.setattr("worker.deliver.PATIENCE", timedelta(minutes=1))
+    monkeypatch.setattr(deliver, "PATIENCE", timedelta(minutes=1))
     settings = load()
     environment = settings.environment
     destinations = Destinations(allow_private=environment.allow_private_destinations, proxy=settings.egress_proxy)

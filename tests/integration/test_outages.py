@@ -32,6 +32,7 @@ from tests.raw_server import Behaviour, Connection, RawServer
 from tests.receiver import Api
 from tests.sandbox import eventually
 from tests.working import every, let_pass, together, until_due
+from worker import deliver as delivering
 from worker import places
 from worker.deliver import PATIENCE, deliver
 from worker.destinations import Destinations
@@ -96,7 +97,7 @@ def fail(runtime: Runtime, engine: Engine) -> Outage:
 def hanging(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> Iterator[Catcher]:
     """It takes everything, and answers nothing until the end of the test."""
     is_over = threading.Event()
-    monkeypatch.setattr("worker.deliver.PATIENCE", PATIENCE)
+    monkeypatch.setattr(delivering, "PATIENCE", PATIENCE)
     runtime.settings.environment.delivery_timeout = TIME_OUT
     with Catcher(204) as catcher:
         catcher.before_answer = is_over.wait
